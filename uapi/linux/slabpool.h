@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * slabpool: pre-zeroed, pinned, node-local huge pages for user space.
+ *
+ * This header is the whole contract between the module and its users; the
+ * manual page slabpool(4) says the same with examples.
+ *
+ * Words
+ *	hpage	one huge page (PMD size, 2 MiB on x86-64); see INFO for its size
+ *	node	a NUMA node number as the kernel numbers them
+ *	client	one open file of /dev/slabpool: a sparse file made of hpages.
+ *		Each open(2) makes a new client; dup(2), fork(2) and SCM_RIGHTS
+ *		share one.  What a client holds goes back to the pool when the
+ *		last descriptor and the last mapping are gone.
+ *
+ * mmap(2)
+ *	MAP_SHARED	offset names node and byte: SLABPOOL_OFFSET(node, byte).
+ *			Every hpage of the range is committed before the call
+ *			returns; ENOMEM otherwise and nothing has changed.
+ *	  + PROT_NONE or MAP_NORESERVE
+ *			reserves addresses only; COMMIT or a later mmap fills.
+ *	  + MAP_POPULATE
+ *			also maps the pages, so that no fault follows.
+ *	MAP_PRIVATE	maps what is committed, commits nothing; writes go to
+ *			private base pages.
+ *	Offset, length and address are multiples of the hpage size.  PROT_EXEC
+ *	is refused.  A touch of an hpage that is not committed is SIGBUS.
+ *
+ *	EINVAL	offset, length or address unaligned, or offset out of range
+ *	ENODEV	no such node, or a node without memory
+ *	EPERM	PROT_EXEC
+ *	ENOMEM	the node's pool cannot supply the range
+ *	EINTR	a fatal signal arrived while committing
+ *
+ * ioctl(2)
+ *	Every structure begins with its size in bytes, which the caller sets,
+ *	and a flags word.  A caller of an older revision sends a shorter
+ *	structure, a caller of a newer one a longer structure whose tail must
+ *	be zero.  Outputs are written only on success unless said otherwise.
+ *
+ *	ENOTTY	no such command
+ *	EFAULT	a pointer leads nowhere
+ *	EINVAL	size below the first revision's, an unknown flag, a reserved
+ *		field that is not zero, or a value out of range
+ *	E2BIG	the structure is longer than this kernel's and its tail is not
+ *		zero: the caller asks for something this module cannot do
+ *	EBADF	the command changes the client and the descriptor is not open
+ *		for writing
+ *	EINTR	a signal arrived; a batch says how far it came and can go on
+ */
+#ifndef _UAPI_LINUX_SLABPOOL_H
+#define _UAPI_LINUX_SLABPOOL_H
+
+#include <linux/types.h>
+#include <linux/ioctl.h>
+
+#define SLABPOOL_ABI_REVISION	1
+
+#define SLABPOOL_MAX_NODES	1024
+
+/*
+ * A file offset: 2 TiB for each node.  Node -1, that is offsets below 2^41,
+ * stands for the node of the calling CPU at the moment of the commit.
+ */
+#define SLABPOOL_NODE_SHIFT	41
+#define SLABPOOL_NODE_LOCAL	(-1)
+#define SLABPOOL_OFFSET(node, byte) \
+	((((__u64)((__s64)(node) + 1)) << SLABPOOL_NODE_SHIFT) | (__u64)(byte))
+
+/* The size is not part of the number: structures grow, numbers stay. */
+#define SLABPOOL_IOC_MAGIC	0xB9
+#define SLABPOOL_IOC_INFO	_IO(SLABPOOL_IOC_MAGIC, 0x00)
+#define SLABPOOL_IOC_COMMIT	_IO(SLABPOOL_IOC_MAGIC, 0x01)
+#define SLABPOOL_IOC_DECOMMIT	_IO(SLABPOOL_IOC_MAGIC, 0x02)
+#define SLABPOOL_IOC_ATTACH	_IO(SLABPOOL_IOC_MAGIC, 0x03)
+#define SLABPOOL_IOC_STATS	_IO(SLABPOOL_IOC_MAGIC, 0x04)
+
+/* Feature bits of struct slabpool_ioc_info; probe these, not versions. */
+#define SLABPOOL_FEATURE_COMMIT		(1ULL << 0)
+#define SLABPOOL_FEATURE_DECOMMIT	(1ULL << 1)
+#define SLABPOOL_FEATURE_ATTACH		(1ULL << 2)
+
+/**
+ * struct slabpool_ioc_info - SLABPOOL_IOC_INFO
+ * @size: in: sizeof(struct slabpool_ioc_info)
+ * @flags: in: 0
+ * @abi: out: SLABPOOL_ABI_REVISION of the module
+ * @base_page_size: out: bytes of a base page
+ * @hpage_size: out: bytes of an hpage
+ * @features: out: SLABPOOL_FEATURE_*
+ * @node_mask: out: bit n % 64 of word n / 64 is set when node n has a pool
+ *
+ * Any descriptor may ask.
+ */
+struct slabpool_ioc_info {
+	__u32 size;
+	__u32 flags;
+	__u32 abi;
+	__u32 base_page_size;
+	__aligned_u64 hpage_size;
+	__aligned_u64 features;
+	__aligned_u64 node_mask[SLABPOOL_MAX_NODES / 64];
+};
+
+/**
+ * struct slabpool_ioc_commit - SLABPOOL_IOC_COMMIT
+ * @size: in: sizeof(struct slabpool_ioc_commit)
+ * @flags: in: 0
+ * @offset: in: SLABPOOL_OFFSET(node, byte), a multiple of the hpage size
+ * @length: in: bytes, a positive multiple of the hpage size, within one node
+ * @committed: out: hpages this call added; those there already are left alone
+ * @off_node: out: hpages of the range, old and new, that are not on the node
+ *	the offset names
+ *
+ * Fill every hole of the range: all or nothing.
+ *
+ * ENODEV: no such node, a node without memory, or one outside the caller's
+ * cpuset.  ENOMEM: the node's pool cannot supply that many.  EINTR: a fatal
+ * signal.
+ */
+struct slabpool_ioc_commit {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__aligned_u64 committed;
+	__aligned_u64 off_node;
+};
+
+#define SLABPOOL_MAX_RANGES	1024
+
+/**
+ * struct slabpool_range - one entry of a batch
+ * @offset: in: as in struct slabpool_ioc_commit
+ * @length: in: likewise
+ * @hpages: out: hpages given back
+ * @parked: out: of these, hpages that somebody else still has pinned; they
+ *	return to the pool when the last pin is gone
+ * @error: out: 0 or a negative errno for this entry
+ *
+ * The outputs are written for each entry that was processed.
+ */
+struct slabpool_range {
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__u32 hpages;
+	__u32 parked;
+	__s32 error;
+	__u32 reserved;
+};
+
+/**
+ * struct slabpool_ioc_decommit - SLABPOOL_IOC_DECOMMIT
+ * @size: in: sizeof(struct slabpool_ioc_decommit)
+ * @flags: in: 0
+ * @ranges: in: address of an array of struct slabpool_range
+ * @count: in: entries of that array, 1 to SLABPOOL_MAX_RANGES
+ * @done: out, also with EINTR and EFAULT: entries processed.  After EINTR call
+ *	again with the array advanced by as many; giving the same range back
+ *	twice is harmless.
+ *
+ * Take the ranges out of every mapping and give their hpages back.  Holes are
+ * fine.  The call succeeds when every entry was processed, whatever the entries
+ * say.  Entry errors: EINVAL (unaligned, empty, out of range, reserved field).
+ */
+struct slabpool_ioc_decommit {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 ranges;
+	__u32 count;
+	__u32 done;
+};
+
+/**
+ * struct slabpool_ioc_attach - SLABPOOL_IOC_ATTACH
+ * @size: in: sizeof(struct slabpool_ioc_attach)
+ * @flags: in: 0
+ * @address: in: any address inside a mapping of a client in the caller's own
+ *	address space
+ * @fd: out: a new close-on-exec descriptor of the client behind it, with the
+ *	access mode of the descriptor it was mapped with
+ * @reserved: in: 0
+ *
+ * For a daemon that closed all its descriptors.  Any descriptor of the device
+ * may ask.  EINVAL: no mapping of a client there.  EMFILE: no descriptor free.
+ */
+struct slabpool_ioc_attach {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 address;
+	__s32 fd;
+	__u32 reserved;
+};
+
+/**
+ * struct slabpool_ioc_stats - SLABPOOL_IOC_STATS
+ * @size: in: sizeof(struct slabpool_ioc_stats)
+ * @flags: in: 0
+ * @node: in: a node, or SLABPOOL_NODE_LOCAL for the sum of all nodes
+ * @reserved: in: 0
+ * @committed: out: hpages of this client on that node now
+ * @parked: out: hpages it gave back that are still pinned by somebody
+ * @commits: out: hpages committed since the client was opened, all nodes
+ * @decommits: out: hpages given back since then, all nodes
+ * @pte_fallbacks: out: faults since then that mapped a base page where an
+ *	hpage was meant, all nodes
+ *
+ * Any descriptor may ask.  EINVAL: no such node.
+ */
+struct slabpool_ioc_stats {
+	__u32 size;
+	__u32 flags;
+	__s32 node;
+	__u32 reserved;
+	__aligned_u64 committed;
+	__aligned_u64 parked;
+	__aligned_u64 commits;
+	__aligned_u64 decommits;
+	__aligned_u64 pte_fallbacks;
+};
+
+/* First-revision sizes: what the oldest caller sends. */
+#define SLABPOOL_IOC_INFO_SIZE_1	160
+#define SLABPOOL_IOC_COMMIT_SIZE_1	40
+#define SLABPOOL_IOC_DECOMMIT_SIZE_1	24
+#define SLABPOOL_IOC_ATTACH_SIZE_1	24
+#define SLABPOOL_IOC_STATS_SIZE_1	56
+
+#endif /* _UAPI_LINUX_SLABPOOL_H */
