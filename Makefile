@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#
+# Everything that is built goes to build/; the work is in the folders.
+
+build	:= $(CURDIR)/build
+vm	:= selftests/vm
+KERNEL	?= 6.1
+KERNELS	?= 6.1 6.12 newest
+PREFIX	?= /usr/local
+export PREFIX DESTDIR
+
+MAKEFLAGS += --no-print-directory
+.PHONY: all help deps deps-test lib kmod tools selftests check check-kernels demo guest-shell \
+	install dkms-install clean
+
+all: lib kmod tools	## the library, the module (for the 6.1 test kernel) and the tools
+
+help:			## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
+	@echo "KERNEL=6.1|6.12|newest chooses for kmod and guest-shell; DESTDIR and PREFIX for install."
+
+deps:
+	@$(vm)/deps build
+deps-test:
+	@$(vm)/deps build test
+
+lib: deps		## libslabpool.so, libslabpool.a and libslabpool-malloc.so in build/lib
+	+@$(MAKE) -C lib O=$(build)/lib
+
+kmod: deps-test		## slabpool.ko in build/kmod/KERNEL/kmod
+	@$(vm)/module $(KERNEL)
+
+tools: lib		## slabpoolctl, slabpool-run, slabpool-bench in build/tools
+	+@$(MAKE) -C tools O=$(build)/tools
+
+selftests: deps-test	## the test programs in build/selftests
+	+@$(MAKE) -C selftests
+
+check: deps-test	## all tests, those of the module in a guest with the 6.1 kernel
+	@selftests/run.sh 6.1
+
+check-kernels: deps-test ## the same, in guests of every supported kernel
+	@selftests/run.sh $(KERNELS)
+
+demo: all		## a real service on the module, in a guest
+	@$(vm)/deps build test demo
+	@tools/demo
+
+guest-shell: deps-test	## a shell in a guest with the module loaded
+	@$(vm)/guest --kernel $(KERNEL) --interactive
+
+install: lib tools	## library, headers, tools, manual pages, udev rule
+	@tools/install/install
+
+dkms-install: deps	## the module, for the running kernel and those to come
+	@tools/install/dkms-install
+
+clean:			## remove build/
+	rm -rf $(build)

@@ -1,0 +1,240 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#
+# run.sh [KERNEL...]		everything: style, builds, programs here, programs in
+#				each kernel's guest (default: 6.1; GUEST=skip: none)
+# run.sh programs FOLDER...	run the test programs of these folders (of the build
+#				folder or of selftests/); also what the guest does
+#
+# One line for each program as it ends, all of its output if it failed, and as
+# the last line "N passed, N failed, N skipped".  A program that prints KTAP
+# counts as its test cases, any other as one, by its exit code (0, 4: skipped).
+# Logs and the table of results are in build/check/.
+set -u
+export LC_ALL=C.UTF-8
+
+top=$(cd "$(dirname "$0")/.." && pwd -P)
+build=$top/build
+vm=$top/selftests/vm
+in_guest=${SLABPOOL_GUEST:-}
+if [ -n "$in_guest" ]; then logs=$SLABPOOL_RESULTS; else logs=$build/check; fi
+# Seconds a program may take.  An emulated machine is 10 to 30 times slower.
+limit=${TEST_TIMEOUT:-$([ -n "$in_guest" ] && echo 300 || echo 120)}
+
+export SLABPOOL_BUILD=$build
+export SLABPOOL_PRELOAD=$build/lib/libslabpool-malloc.so
+
+# count EXIT-CODE < OUTPUT: print "passed failed skipped", then "why" of each skip.
+count()
+{
+	awk -v code="$1" '
+		/^1\.\.[0-9]+/ { plan = substr($1, 4) + 0 }
+		/^1\.\.0 # SKIP|^(not )?ok .*# SKIP/ {
+			why = $0
+			sub(/^.*# SKIP[: ]*/, "", why)
+			reasons = reasons "\n" why
+		}
+		/^ok / { if (/# SKIP/) skipped++; else passed++ }
+		/^not ok / { if (/# SKIP/) skipped++; else failed++ }
+		{ last = $0 }
+		END {
+			total = passed + failed + skipped
+			if (total == 0 && code == 4) {
+				skipped = 1
+				if (!reasons)
+					reasons = "\n" last
+			} else if (total == 0) {
+				if (code == 0) passed = 1; else failed = 1
+			} else {
+				# Died between two cases, or after the last one.
+				if (plan > total)
+					failed += plan - total
+				if (code != 0 && code != 4 && !failed)
+					failed = 1
+			}
+			printf "%d %d %d%s\n", passed, failed, skipped, reasons
+		}'
+}
+
+# item NAME COMMAND...: run one test, tell and record how it went; 0 if nothing failed.
+item()
+{
+	local name=$1 log=$logs/$1.log start code passed failed skipped reasons verdict
+	shift
+	mkdir -p "$(dirname "$log")"
+	start=$EPOCHREALTIME
+	"$@" > "$log" 2>&1 < /dev/null
+	code=$?
+	[ $code != 124 ] || echo "run.sh: not finished after $limit s" >> "$log"
+	{ read -r passed failed skipped; reasons=$(cat); } < <(count $code < "$log")
+
+	verdict=ok
+	[ "$passed" != 0 ] || verdict=skip
+	[ "$failed" = 0 ] || verdict=FAIL
+	printf '%-4s %-38s %4d passed %3d failed %3d skipped %8.1f s\n' $verdict "$name" \
+		"$passed" "$failed" "$skipped" "$(awk "BEGIN { print $EPOCHREALTIME - $start }")"
+	[ $verdict != FAIL ] || sed 's/^/    | /' "$log"
+	printf '%s\t%d\t%d\t%d\t%s\n' "$name" "$passed" "$failed" "$skipped" "${reasons//$'\n'/; }" >> "$logs/results"
+	[ $verdict != FAIL ]
+}
+
+# in_use: hpages that somebody holds, over all nodes.
+in_use()
+{
+	cat /sys/class/misc/slabpool/node*/{used,parked,reserved}_hugepages 2>/dev/null |
+		awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# guest_program COMMAND...: run it, then see that the kernel has nothing to say
+# and that everything it took is back.
+guest_program()
+{
+	local code=0 mark tries=50
+	mark="selftests: $(date +%s.%N) $*"
+	# shellcheck disable=SC2086 # the parameters are words
+	[ -d /sys/module/slabpool ] || insmod "$SLABPOOL_KO" $SLABPOOL_PARAMS
+	echo "$mark" > /dev/kmsg
+	"$@" || code=$?
+	while [ "$(in_use)" != 0 ] && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done
+	if [ "$(in_use)" != 0 ]; then
+		echo "not ok - left $(in_use) hpages in use"
+		grep . /sys/class/misc/slabpool/node*/*_hugepages
+		[ $code != 0 ] || code=1
+	fi
+	if ! dmesg | awk -v mark="$mark" 'found; index($0, mark) { found = 1 }' | "$vm/log-check"; then
+		echo "not ok - the kernel complained"
+		[ $code != 0 ] || code=1
+	fi
+	return $code
+}
+
+# program FOLDER FILE: one test program, as its folder wants it to be run.
+program()
+{
+	local folder=$1 file=$2 command=()
+	command=(timeout -k 5 "$limit")
+	case $folder:$file in
+	*-tsan:*)	command+=(setarch -R) ;;	# its shadow wants the old address layout
+	preload:*.sh)	;;
+	preload:*)	command+=(env "LD_PRELOAD=$SLABPOOL_PRELOAD") ;;
+	esac
+	[ -z "$in_guest" ] || command=(guest_program "${command[@]}")
+	item "$folder/$(basename "$file")" "${command[@]}" "$file"
+}
+
+# programs FOLDER...: all programs of these folders, built ones and scripts.
+programs()
+{
+	local folder file
+	for folder; do
+		for file in "$build/selftests/$folder"/* "$top/selftests/$folder"/*.sh; do
+			[ ! -f "$file" ] || [ ! -x "$file" ] || program "$folder" "$file"
+		done
+	done
+}
+
+# guest KERNEL: build its module, run the programs there, take over their results.
+guest()
+{
+	local kernel=$1 results=$build/guest/$1/check
+	item "build/module-$kernel" "$vm/module" "$kernel" || return
+	"$vm/guest" --kernel "$kernel" --run check --timeout "${GUEST_TIMEOUT:-1800}" \
+		-- "$top/selftests/run.sh" programs kmod unit preload
+	local code=$?
+	[ ! -e "$results/results" ] || sed "s/^/$kernel\//" "$results/results" >> "$logs/results"
+	item "guest/$kernel" guest_well "$kernel" $code
+}
+
+# guest_well KERNEL CODE: the machine itself had no trouble.  Code 1 says that
+# programs failed, which are counted as such.
+guest_well()
+{
+	[ "$2" -le 1 ] || echo "the guest ended with code $2, see build/guest/$1/check/console.log"
+	all_ran "$1" && [ "$2" -le 1 ]
+}
+
+# all_ran KERNEL: every program left a line; a guest that died has too few.
+all_ran()
+{
+	local folder name missing=0
+	for folder in kmod unit preload; do
+		for name in "$top/selftests/$folder"/*.c "$top/selftests/$folder"/*.sh; do
+			[ -e "$name" ] || continue
+			name=$(basename "${name%.c}")
+			grep -q "^$folder/$name"$'\t' "$build/guest/$1/check/results" ||
+				{ echo "$folder/$name did not run"; missing=1; }
+		done
+	done
+	return $missing
+}
+
+# built VARIANT MAKE-ARGUMENTS...: library and programs of one variant.
+built()
+{
+	local variant=$1
+	shift
+	item "build/${variant:-gcc}" make -j"$(nproc)" -C "$top/selftests" ${variant:+VARIANT=-$variant} "$@"
+}
+
+native()
+{
+	local name
+	for name in $("$top/selftests/style.sh" list); do
+		item "style/$name" "$top/selftests/style.sh" "$name"
+	done
+	built '' all
+	built clang CC=clang all
+	built asan SANITIZE=address unit
+	built ubsan SANITIZE=undefined unit
+	built tsan SANITIZE=thread unit
+	item build/install "$top/selftests/installed.sh"
+	programs unit unit-asan unit-ubsan unit-tsan preload
+}
+
+# summary: the skips with their reasons, then the line everybody looks for.
+summary()
+{
+	awk -F '\t' -v ran="$ran" '
+		{ passed += $2; failed += $3; skipped += $4 }
+		$4 && !head++ { print "skipped:" }
+		$4 { print "    " $1 ": " $5 }
+		$3 { bad = bad "    " $1 "\n" }
+		END {
+			if (bad)
+				printf "failed:\n%s", bad
+			if (ran != "")
+				print ran
+			printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+			exit failed != 0
+		}' "$logs/results"
+}
+
+if [ "${1-}" = programs ]; then
+	shift
+	[ -n "$in_guest" ] || rm -f "$logs/results"
+	mkdir -p "$logs"
+	touch "$logs/results"
+	programs "$@"
+	ran=
+	if [ -n "$in_guest" ]; then
+		awk -F '\t' '{ failed += $3 } END { exit failed != 0 }' "$logs/results"
+	else
+		summary
+	fi
+	exit
+fi
+
+rm -rf "$logs"
+mkdir -p "$logs"
+: > "$logs/results"
+native
+ran='the guest did not run: the module was not tested'
+if [ "${GUEST-}" = skip ]; then
+	printf 'guest\t0\t0\t1\tGUEST=skip was asked for\n' >> "$logs/results"
+else
+	for kernel in "${@:-6.1}"; do
+		guest "$kernel" && ran=
+	done
+fi
+summary || exit 1
+[ -z "$ran" ] || [ "${GUEST-}" = skip ]

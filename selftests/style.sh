@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#
+# style.sh list: the names of the checks; style.sh NAME: one check, silent when all is well
+set -eu
+cd "$(dirname "$0")/.."
+
+# files [FIND-ARGUMENTS...]: the sources, with or without git.
+files()
+{
+	find . \( -path ./build -o -path ./.git -o -path ./Documentation/LICENSES \) -prune -o \
+		-type f "$@" -print
+}
+
+# each COMMAND...: run it with the names on stdin as arguments.
+each() { xargs -r -d '\n' "$@"; }
+
+# none: succeed if there is no input, show it otherwise.
+none() { ! grep .; }
+
+check_spdx()
+{
+	files | each grep -L 'SPDX-License-Identifier: ' | none
+}
+
+# Kernel versions are compat.h's business alone.
+check_versions()
+{
+	grep -rnE 'LINUX_VERSION_CODE|KERNEL_VERSION' kmod --include='*.[ch]' --exclude=compat.h | none
+}
+
+# Not wanted: remarks on version tests, which live in compat.h for good; on
+# every macro that names an argument twice; BIT() in a header for user space.
+check_checkpatch()
+{
+	selftests/vm/kernel-source
+	find kmod uapi -name '*.[ch]' |
+		each build/kselftest/scripts/checkpatch.pl --no-tree --no-summary --strict --terse --quiet \
+			--show-types --ignore LINUX_VERSION_CODE,CONSTANT_COMPARISON,MACRO_ARG_REUSE,BIT_MACRO \
+			--file
+}
+
+check_shellcheck()
+{
+	files | each grep -lE '^#!/bin/(ba)?sh|^# shellcheck shell=' | each shellcheck
+}
+
+check_spelling()
+{
+	files | each codespell --ignore-words-list=nd,inout,iput
+}
+
+# What is generated belongs under build/.
+check_generated()
+{
+	files \( -name '*.[ao]' -o -name '*.ko' -o -name '*.so*' -o -name '*.mod' -o -name '*.cmd' \) | none
+}
+
+case ${1-} in
+list)	declare -F | sed -n 's/.*check_//p' ;;
+*)	"check_$1" ;;
+esac
