@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A client: the hpages one open file holds.  The only place where an hpage
+ * changes owner, between a node's pool and a client, in either direction.
+ *
+ * The life of an hpage hangs on the file, which each VMA holds, never on
+ * counting VMAs: split, move, fork and exit are the core's business.
+ *
+ * While a client holds a folio, folio->mapping and ->index name its place and
+ * the folio is kept dirty: shared futexes, long-term pins and memory-failure
+ * look at the mapping, and a clean one could be evicted behind our back.
+ */
+#include <linux/delay.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/* How often, and how long in us, a busy hpage is looked at before it parks. */
+#define GIVE_TRIES	3
+#define GIVE_WAIT_US	50
+
+static atomic_t nr_clients = ATOMIC_INIT(0);
+
+/**
+ * sp_range_init - check a range of offsets as the ABI defines it
+ * @range: filled on success
+ * @offset: bytes, as SLABPOOL_OFFSET() makes them
+ * @length: bytes
+ *
+ * Return: 0, or -EINVAL when unaligned, empty, past the node's 2 TiB or in the
+ * upper half of the offsets.
+ */
+int sp_range_init(struct sp_range *range, u64 offset, u64 length)
+{
+	const u64 span = 1ULL << SLABPOOL_NODE_SHIFT;
+
+	if (offset > S64_MAX || !length || length > span)
+		return -EINVAL;
+	if (!IS_ALIGNED(offset | length, HPAGE_PMD_SIZE))
+		return -EINVAL;
+	if ((offset & (span - 1)) + length > span)
+		return -EINVAL;
+
+	range->first = offset >> HPAGE_PMD_SHIFT;
+	range->last = (offset + length - 1) >> HPAGE_PMD_SHIFT;
+	range->nid = (int)(offset >> SLABPOOL_NODE_SHIFT) - 1;
+	return 0;
+}
+
+/**
+ * sp_client_create - make an empty client
+ * @mapping: of its own inode, which must outlive sp_client_release()
+ *
+ * Return: the client, to be ended by sp_client_release(), or NULL.
+ */
+struct sp_client *sp_client_create(struct address_space *mapping)
+{
+	struct sp_client *client;
+
+	client = kzalloc(struct_size(client, node, nr_node_ids),
+			 GFP_KERNEL_ACCOUNT);
+	if (!client)
+		return NULL;
+
+	kref_init(&client->ref);
+	client->mapping = mapping;
+	xa_init_flags(&client->hpages, XA_FLAGS_ACCOUNT);
+	mutex_init(&client->commit_lock);
+	atomic_inc(&nr_clients);
+	return client;
+}
+
+static void client_free(struct kref *ref)
+{
+	kfree(container_of(ref, struct sp_client, ref));
+}
+
+/**
+ * sp_client_put - drop a reference
+ * @client: may be gone afterwards
+ */
+void sp_client_put(struct sp_client *client)
+{
+	kref_put(&client->ref, client_free);
+}
+
+/**
+ * sp_client_count - clients that are open now
+ *
+ * Return: their number.
+ */
+unsigned int sp_client_count(void)
+{
+	return atomic_read(&nr_clients);
+}
+
+static void own(struct sp_client *client, struct folio *folio,
+		unsigned long index)
+{
+	folio->index = index << HPAGE_PMD_ORDER;
+	folio->mapping = client->mapping;
+	folio_set_dirty(folio);
+	atomic_long_inc(&client->node[folio_nid(folio)].committed);
+	atomic64_inc(&client->commits);
+}
+
+/* The folio lock keeps out whoever reaches the mapping through a pin. */
+static void disown(struct sp_client *client, struct folio *folio)
+{
+	folio_lock(folio);
+	folio->mapping = NULL;
+	folio->index = 0;
+	folio_clear_dirty(folio);
+	folio_unlock(folio);
+	atomic_long_dec(&client->node[folio_nid(folio)].committed);
+	atomic64_inc(&client->decommits);
+}
+
+/* What a commit of the range would find. */
+struct survey {
+	unsigned long present;
+	unsigned long off_node;
+};
+
+static int survey_range(struct sp_client *client, const struct sp_range *range,
+			int nid, struct survey *survey)
+{
+	struct folio *folio;
+	unsigned long index;
+
+	*survey = (struct survey){};
+	xa_for_each_range(&client->hpages, index, folio, range->first,
+			  range->last) {
+		survey->present++;
+		/* The folio may be leaving: its node number stays readable. */
+		if (folio_nid(folio) != nid)
+			survey->off_node++;
+		if (survey->present % SP_BATCH)
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * Fill the slots that reserve_holes() left, from @taken, or empty them again
+ * when that is NULL.  The slots exist, so nothing here can fail.
+ */
+static void fill_reserved(struct sp_client *client,
+			  const struct sp_range *range, struct list_head *taken)
+{
+	XA_STATE(xas, &client->hpages, range->first);
+	struct folio *folio = NULL;
+	unsigned int batch = 0;
+	void *entry;
+
+	lockdep_assert_held(&client->commit_lock);
+
+	xas_lock(&xas);
+	xas_for_each(&xas, entry, range->last) {
+		if (xa_is_zero(entry)) {
+			if (taken) {
+				folio = list_first_entry(taken, struct folio,
+							 lru);
+				list_del(&folio->lru);
+				own(client, folio, xas.xa_index);
+			}
+			xas_store(&xas, folio);
+		}
+		if (++batch % SP_BATCH)
+			continue;
+		xas_pause(&xas);
+		xas_unlock(&xas);
+		cond_resched();
+		xas_lock(&xas);
+	}
+	xas_unlock(&xas);
+}
+
+/*
+ * Reserve slots for @holes holes.  A decommit running beside may open more:
+ * those are its caller's wish and stay open.
+ */
+static int reserve_holes(struct sp_client *client, const struct sp_range *range,
+			 unsigned long holes)
+{
+	unsigned long index;
+	int ret = 0;
+
+	for (index = range->first; holes && index <= range->last; index++) {
+		if (index % SP_BATCH == 0) {
+			if (fatal_signal_pending(current)) {
+				ret = -EINTR;
+				break;
+			}
+			cond_resched();
+		}
+		if (xa_load(&client->hpages, index))
+			continue;
+		ret = xa_reserve(&client->hpages, index, GFP_KERNEL_ACCOUNT);
+		if (ret)
+			break;
+		holes--;
+	}
+	if (ret)
+		fill_reserved(client, range, NULL);
+	return ret;
+}
+
+static int commit_locked(struct sp_client *client, struct sp_node *node,
+			 const struct sp_range *range, u64 *committed,
+			 u64 *off_node)
+{
+	LIST_HEAD(taken);
+	struct survey survey;
+	unsigned long holes;
+	int ret;
+
+	lockdep_assert_held(&client->commit_lock);
+
+	ret = survey_range(client, range, node->nid, &survey);
+	if (ret)
+		return ret;
+	holes = range->last - range->first + 1 - survey.present;
+
+	/* Claim first: the range may be far larger than any pool. */
+	ret = sp_node_claim(node, holes);
+	if (ret)
+		return ret;
+	ret = reserve_holes(client, range, holes);
+	if (ret) {
+		sp_node_unclaim(node, holes);
+		return ret;
+	}
+	ret = sp_node_take(node, holes, &taken);
+	if (ret) {
+		fill_reserved(client, range, NULL);
+		return ret;
+	}
+	fill_reserved(client, range, &taken);
+
+	*committed = holes;
+	*off_node = survey.off_node;
+	return 0;
+}
+
+/**
+ * sp_client_commit - fill every hole of a range, or change nothing
+ * @client: the client
+ * @range: checked range
+ * @committed: set to the hpages added
+ * @off_node: set to the hpages of the range that are on another node
+ *
+ * May sleep, and clears hpages when the node has no zeroed one left.  Never
+ * asks the buddy allocator for an hpage.
+ *
+ * Return: 0, -ENODEV, -ENOMEM, or -EINTR after a fatal signal.
+ */
+int sp_client_commit(struct sp_client *client, const struct sp_range *range,
+		     u64 *committed, u64 *off_node)
+{
+	struct sp_node *node = sp_node_for_commit(range->nid);
+	int ret;
+
+	if (!node)
+		return -ENODEV;
+	if (mutex_lock_killable(&client->commit_lock))
+		return -EINTR;
+	ret = commit_locked(client, node, range, committed, off_node);
+	mutex_unlock(&client->commit_lock);
+	return ret;
+}
+
+/*
+ * Hand disowned hpages to their pools.  A second reference is often gone in a
+ * moment (a fault or GUP that lost a race); what stays busy is parked.
+ */
+static unsigned int give_back(struct sp_client *client, struct folio **batch,
+			      unsigned int count)
+{
+	unsigned int i, busy, try;
+
+	for (try = 0; count && try < GIVE_TRIES; try++) {
+		if (try)
+			usleep_range(GIVE_WAIT_US, 2 * GIVE_WAIT_US);
+		for (i = 0, busy = 0; i < count; i++) {
+			if (sp_hpage_idle(batch[i]))
+				sp_node_give(batch[i]);
+			else
+				batch[busy++] = batch[i];
+		}
+		count = busy;
+	}
+	for (i = 0; i < count; i++)
+		sp_park(client, batch[i]);
+	return count;
+}
+
+/*
+ * Take up to SP_BATCH hpages at or after @index out of the client and of every
+ * mapping.
+ */
+static unsigned int detach_batch(struct sp_client *client, unsigned long index,
+				 unsigned long last, struct folio **batch)
+{
+	struct address_space *mapping = client->mapping;
+	unsigned long first = 0, end = 0;
+	struct folio *folio;
+	unsigned int i, count = 0;
+
+	filemap_invalidate_lock(mapping);
+	xa_for_each_range(&client->hpages, index, folio, index, last) {
+		if (!count)
+			first = index;
+		end = index;
+		xa_erase(&client->hpages, index);
+		/* Wait for a fault that found it earlier to have mapped it. */
+		folio_lock(folio);
+		folio_unlock(folio);
+		batch[count++] = folio;
+		if (count == SP_BATCH)
+			break;
+	}
+	if (count)
+		unmap_mapping_range(mapping, (loff_t)first << HPAGE_PMD_SHIFT,
+				    (loff_t)(end - first + 1) <<
+				    HPAGE_PMD_SHIFT, 0);
+	for (i = 0; i < count; i++)
+		disown(client, batch[i]);
+	filemap_invalidate_unlock(mapping);
+	return count;
+}
+
+/**
+ * sp_client_decommit - give a range back; holes are fine
+ * @client: the client
+ * @range: checked range
+ * @hpages: set to the hpages given back
+ * @parked: set to those of them that are still pinned
+ *
+ * Return: 0, or -EINTR when a signal arrived before the end; calling again
+ * goes on.
+ */
+int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
+		       u32 *hpages, u32 *parked)
+{
+	struct folio *batch[SP_BATCH];
+	unsigned int count;
+
+	*hpages = 0;
+	*parked = 0;
+	for (;;) {
+		count = detach_batch(client, range->first, range->last, batch);
+		*hpages += count;
+		*parked += give_back(client, batch, count);
+		if (count < SP_BATCH)
+			return 0;
+		if (signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+}
+
+/**
+ * sp_client_release - end a client and return all it holds
+ * @client: no file and no VMA refers to it any more; may be gone afterwards
+ *
+ * Clears nothing: the dying task only moves hpages to the dirty lists.
+ */
+void sp_client_release(struct sp_client *client)
+{
+	struct folio *batch[SP_BATCH], *folio;
+	unsigned int count = 0;
+	unsigned long index;
+
+	xa_for_each(&client->hpages, index, folio) {
+		disown(client, folio);
+		batch[count++] = folio;
+		if (count < SP_BATCH)
+			continue;
+		give_back(client, batch, count);
+		count = 0;
+		cond_resched();
+	}
+	give_back(client, batch, count);
+	xa_destroy(&client->hpages);
+	client->mapping = NULL;
+	atomic_dec(&nr_clients);
+	sp_client_put(client);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between the kernels supported, and nothing else: the one file
+ * that may look at the version.  Each shim names the release that removes it.
+ */
+#ifndef SLABPOOL_COMPAT_H
+#define SLABPOOL_COMPAT_H
+
+#include <linux/mm.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+/* The arguments of vm_operations_struct.get_policy; three since 6.8. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define SP_GET_POLICY_ARGS	struct vm_area_struct *vma, unsigned long addr
+#else
+#define SP_GET_POLICY_ARGS	struct vm_area_struct *vma, unsigned long addr, \
+				pgoff_t *ilx
+#endif
+
+/*
+ * Does madvise or prctl keep this mapping on base pages?  Before 6.12 the core
+ * maps files by hpages whatever was asked.
+ */
+static inline bool sp_thp_disabled(struct vm_area_struct *vma)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+	return false;
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+	return vma_thp_disabled(vma, vma->vm_flags);
+#else
+	return vma_thp_disabled(vma, vma->vm_flags, false);
+#endif
+}
+
+#endif /* SLABPOOL_COMPAT_H */

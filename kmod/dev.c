@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/slabpool: each open file is a client with an inode of its own on a
+ * pseudo filesystem, so that unmapping reaches that client's mappings alone.
+ */
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+
+#include "internal.h"
+
+#define SLABPOOL_FS_MAGIC	0x534c5050
+
+static struct vfsmount *sp_mnt;
+
+static int sp_fs_init_context(struct fs_context *fc)
+{
+	return init_pseudo(fc, SLABPOOL_FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+/* Without an owner: with one our own mount would pin the module for ever. */
+static struct file_system_type sp_fs_type = {
+	.name		 = "slabpool",
+	.init_fs_context = sp_fs_init_context,
+	.kill_sb	 = kill_anon_super,
+};
+
+static int sp_dev_open(struct inode *inode, struct file *file)
+{
+	struct sp_client *client;
+	struct inode *own;
+
+	/* Its address space operations leave a dirty page dirty: enough. */
+	own = alloc_anon_inode(sp_mnt->mnt_sb);
+	if (IS_ERR(own))
+		return PTR_ERR(own);
+	/* Past i_size newer kernels refuse to map an hpage. */
+	i_size_write(own, MAX_LFS_FILESIZE);
+
+	client = sp_client_create(own->i_mapping);
+	if (!client) {
+		iput(own);
+		return -ENOMEM;
+	}
+	file->private_data = client;
+	file->f_mapping = own->i_mapping;
+	return 0;
+}
+
+static int sp_dev_release(struct inode *inode, struct file *file)
+{
+	struct inode *own = file->f_mapping->host;
+
+	/* First the hpages, whose ->mapping leads to the inode. */
+	sp_client_release(file->private_data);
+	iput(own);
+	return 0;
+}
+
+const struct file_operations sp_dev_fops = {
+	.owner			= THIS_MODULE,
+	.open			= sp_dev_open,
+	.release		= sp_dev_release,
+	.mmap			= sp_vma_mmap,
+	.get_unmapped_area	= thp_get_unmapped_area,
+	.unlocked_ioctl		= sp_ioctl,
+	.compat_ioctl		= compat_ptr_ioctl,
+	.fsync			= noop_fsync,
+};
+
+static struct miscdevice sp_misc = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "slabpool",
+	.mode	= 0660,
+	.fops	= &sp_dev_fops,
+	.groups	= sp_sysfs_groups,
+};
+
+/**
+ * sp_dev_init - make the device and its sysfs files
+ *
+ * Return: 0 or a negative errno.
+ */
+int sp_dev_init(void)
+{
+	int ret;
+
+	sp_mnt = kern_mount(&sp_fs_type);
+	if (IS_ERR(sp_mnt))
+		return PTR_ERR(sp_mnt);
+	ret = misc_register(&sp_misc);
+	if (ret)
+		goto err_unmount;
+	ret = sp_sysfs_init(sp_misc.this_device);
+	if (ret)
+		goto err_deregister;
+	return 0;
+
+err_deregister:
+	misc_deregister(&sp_misc);
+err_unmount:
+	kern_unmount(sp_mnt);
+	return ret;
+}
+
+/**
+ * sp_dev_exit - remove the device; no client is left
+ */
+void sp_dev_exit(void)
+{
+	sp_sysfs_exit();
+	misc_deregister(&sp_misc);
+	kern_unmount(sp_mnt);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * slabpool: the structures, who guards each field, and what the files call of
+ * one another.
+ *
+ * Lock order, outermost first:
+ *
+ *	mmap_lock			core; held around ->mmap and ->fault
+ *	sp_client.commit_lock		one committer of a client at a time
+ *	mapping->invalidate_lock	faults (shared) against decommit
+ *	folio lock			a fault holds it until the core has mapped
+ *	xa_lock of sp_client.hpages
+ *	sp_node.lock			innermost; nothing sleeps under it
+ *
+ * sp_node.resize_lock is taken by writers of nr_hugepages with nothing held;
+ * only sp_node.lock nests inside.
+ */
+#ifndef SLABPOOL_INTERNAL_H
+#define SLABPOOL_INTERNAL_H
+
+#include <linux/atomic.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include <linux/slabpool.h>
+
+/* Hpages handled under one lock hold, at most. */
+#define SP_BATCH	16
+
+/**
+ * enum sp_state - where an hpage of a node's total is
+ * @SP_ZEROED: free and zero, ready to be handed out
+ * @SP_DIRTY: free, still holds its last owner's bytes
+ * @SP_PARKED: given back, but somebody still has it pinned
+ * @SP_ZEROING: being cleared by the worker or by a committing task
+ * @SP_USED: held by a client, or on its way into one
+ * @SP_NR_STATES: their number
+ *
+ * The first three are kept on a list of the node, the others are not.
+ */
+enum sp_state {
+	SP_ZEROED,
+	SP_DIRTY,
+	SP_PARKED,
+	SP_NR_LISTS,
+	SP_ZEROING = SP_NR_LISTS,
+	SP_USED,
+	SP_NR_STATES,
+};
+
+/**
+ * struct sp_node_stats - cumulative counts, guarded by sp_node.lock
+ * @commits: hpages handed to clients
+ * @decommits: hpages clients gave back, by decommit or close
+ * @commit_failures: commits refused for lack of hpages
+ * @inline_zeroed: hpages a committing task had to clear itself
+ * @zeroed: hpages cleared, by the worker or inline
+ * @zero_ns: time that took
+ * @grown: hpages taken from the buddy allocator
+ * @shrunk: hpages returned to it
+ */
+struct sp_node_stats {
+	u64 commits;
+	u64 decommits;
+	u64 commit_failures;
+	u64 inline_zeroed;
+	u64 zeroed;
+	u64 zero_ns;
+	u64 grown;
+	u64 shrunk;
+};
+
+/**
+ * struct sp_node - the pool of one NUMA node
+ * @nid: its number; set once
+ * @lock: guards what says so
+ * @list: hpages by state, linked by folio->lru; guarded by @lock
+ * @nr: hpages in each state; their sum is @total; guarded by @lock
+ * @total: hpages owned, without the poisoned; guarded by @lock
+ * @target: hpages wanted (nr_hugepages); guarded by @lock
+ * @claimed: free hpages promised to commits under way; guarded by @lock
+ * @poisoned: hpages with a hardware error, kept for ever; guarded by @lock
+ * @stats: guarded by @lock
+ * @pte_fallbacks: atomic, relaxed: statistics
+ * @resize_lock: one writer of @target at a time
+ * @worker: thread that zeroes, shrinks and unparks; set once
+ * @work: where @worker waits
+ * @zeroed: where commits wait for an hpage that is being cleared
+ * @kobj: nodeN in sysfs; set once
+ */
+struct sp_node {
+	int nid;
+	spinlock_t lock; /* see above */
+	struct list_head list[SP_NR_LISTS];
+	unsigned long nr[SP_NR_STATES];
+	unsigned long total;
+	unsigned long target;
+	unsigned long claimed;
+	unsigned long poisoned;
+	struct sp_node_stats stats;
+	atomic64_t pte_fallbacks;
+	struct mutex resize_lock; /* see above */
+	struct task_struct *worker;
+	wait_queue_head_t work;
+	wait_queue_head_t zeroed;
+	struct kobject *kobj;
+};
+
+/**
+ * struct sp_client - what an open file holds
+ * @ref: the file and each of its parked hpages
+ * @mapping: of the inode this client alone has, so that unmapping reaches
+ *	nobody else's; set once, valid until release
+ * @hpages: folios by offset in hpages.  Commit adds under @commit_lock,
+ *	decommit removes under the invalidate lock, release is alone
+ * @commit_lock: makes commits of one client take turns, so that a failing one
+ *	takes back nothing another has relied on
+ * @commits: atomic, relaxed: statistics
+ * @decommits: likewise
+ * @pte_fallbacks: likewise
+ * @node: by node number: hpages held, and given back but pinned; atomic,
+ *	relaxed: statistics
+ */
+struct sp_client {
+	struct kref ref;
+	struct address_space *mapping;
+	struct xarray hpages;
+	struct mutex commit_lock; /* see above */
+	atomic64_t commits;
+	atomic64_t decommits;
+	atomic64_t pte_fallbacks;
+	struct {
+		atomic_long_t committed;
+		atomic_long_t parked;
+	} node[];
+};
+
+/**
+ * struct sp_range - a checked range of a client's offsets
+ * @first: first hpage
+ * @last: last hpage
+ * @nid: node the offset names, or SLABPOOL_NODE_LOCAL
+ */
+struct sp_range {
+	unsigned long first;
+	unsigned long last;
+	int nid;
+};
+
+/* in main.c */
+bool sp_verify_zero(void);
+
+/* in dev.c */
+extern const struct file_operations sp_dev_fops;
+int sp_dev_init(void);
+void sp_dev_exit(void);
+
+/* in ioctl.c */
+long sp_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+/* in vma.c */
+int sp_vma_mmap(struct file *file, struct vm_area_struct *vma);
+
+/* in client.c */
+int sp_range_init(struct sp_range *range, u64 offset, u64 length);
+struct sp_client *sp_client_create(struct address_space *mapping);
+void sp_client_release(struct sp_client *client);
+void sp_client_put(struct sp_client *client);
+int sp_client_commit(struct sp_client *client, const struct sp_range *range,
+		     u64 *committed, u64 *off_node);
+int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
+		       u32 *hpages, u32 *parked);
+unsigned int sp_client_count(void);
+
+/* in node.c */
+struct sp_node *sp_node_get(int nid);
+struct sp_node *sp_node_next(const struct sp_node *node);
+struct sp_node *sp_node_for_commit(int nid);
+void sp_node_move(struct sp_node *node, struct folio *folio,
+		  enum sp_state from, enum sp_state to);
+struct folio *sp_node_pop(struct sp_node *node, enum sp_state from,
+			  enum sp_state to);
+void sp_node_retire(struct sp_node *node, struct folio *folio,
+		    enum sp_state from);
+int sp_node_claim(struct sp_node *node, unsigned long count);
+void sp_node_unclaim(struct sp_node *node, unsigned long count);
+int sp_node_take(struct sp_node *node, unsigned long count,
+		 struct list_head *taken);
+void sp_node_give(struct folio *folio);
+bool sp_node_has_surplus(struct sp_node *node);
+bool sp_node_shrink_one(struct sp_node *node);
+unsigned long sp_node_capacity(struct sp_node *node);
+int sp_node_resize(struct sp_node *node, unsigned long target);
+int sp_nodes_init(void);
+void sp_nodes_exit(void);
+
+/* in park.c */
+bool sp_hpage_idle(struct folio *folio);
+void sp_park(struct sp_client *client, struct folio *folio);
+void sp_park_recheck(struct sp_node *node);
+
+/* in zero.c */
+bool sp_hpage_poisoned(struct folio *folio);
+bool sp_hpage_is_zero(struct folio *folio);
+bool sp_zero_hpage(struct sp_node *node, struct folio *folio);
+int sp_zero_init(void);
+void sp_zero_exit(void);
+
+/* in sysfs.c */
+extern const struct attribute_group *sp_sysfs_groups[];
+int sp_sysfs_init(struct device *dev);
+void sp_sysfs_exit(void);
+
+#endif /* SLABPOOL_INTERNAL_H */

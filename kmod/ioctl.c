@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The ioctls: a table, one place that copies structures in, and handlers that
+ * check, call the client or node, and answer.  No user memory is touched with
+ * a lock held: it may lie in the client's own mapping.
+ */
+#include <linux/file.h>
+#include <linux/nospec.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+/* One call: where the caller's structure is and how long he believes it is. */
+struct call {
+	struct file *file;
+	void __user *user;
+	size_t user_size;
+};
+
+/* Every structure begins like this. */
+struct head {
+	__u32 size;
+	__u32 flags;
+};
+
+union args {
+	struct head head;
+	struct slabpool_ioc_info info;
+	struct slabpool_ioc_commit commit;
+	struct slabpool_ioc_decommit decommit;
+	struct slabpool_ioc_attach attach;
+	struct slabpool_ioc_stats stats;
+};
+
+static_assert(sizeof(struct slabpool_ioc_info) == SLABPOOL_IOC_INFO_SIZE_1);
+static_assert(sizeof(struct slabpool_ioc_commit) == SLABPOOL_IOC_COMMIT_SIZE_1);
+static_assert(sizeof(struct slabpool_ioc_decommit) ==
+	      SLABPOOL_IOC_DECOMMIT_SIZE_1);
+static_assert(sizeof(struct slabpool_ioc_attach) == SLABPOOL_IOC_ATTACH_SIZE_1);
+static_assert(sizeof(struct slabpool_ioc_stats) == SLABPOOL_IOC_STATS_SIZE_1);
+static_assert(sizeof(struct slabpool_range) == 32);
+
+/* An older caller gets the part he knows, a newer one keeps his zero tail. */
+static long answer(const struct call *call, const void *args, size_t size)
+{
+	size = min(size, call->user_size);
+	return copy_to_user(call->user, args, size) ? -EFAULT : 0;
+}
+
+static long ioc_info(const struct call *call, union args *args)
+{
+	struct slabpool_ioc_info *info = &args->info;
+	struct sp_node *node;
+
+	info->abi = SLABPOOL_ABI_REVISION;
+	info->base_page_size = PAGE_SIZE;
+	info->hpage_size = HPAGE_PMD_SIZE;
+	info->features = SLABPOOL_FEATURE_COMMIT | SLABPOOL_FEATURE_DECOMMIT |
+			 SLABPOOL_FEATURE_ATTACH;
+	memset(info->node_mask, 0, sizeof(info->node_mask));
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
+		info->node_mask[node->nid / 64] |= 1ULL << (node->nid % 64);
+	return answer(call, info, sizeof(*info));
+}
+
+static long ioc_commit(const struct call *call, union args *args)
+{
+	struct slabpool_ioc_commit *commit = &args->commit;
+	struct sp_range range;
+	int ret;
+
+	ret = sp_range_init(&range, commit->offset, commit->length);
+	if (ret)
+		return ret;
+	ret = sp_client_commit(call->file->private_data, &range,
+			       &commit->committed, &commit->off_node);
+	if (ret)
+		return ret;
+	return answer(call, commit, sizeof(*commit));
+}
+
+/* Process one entry of the batch; its error is the entry's, not the call's. */
+static int decommit_range(struct sp_client *client, struct slabpool_range *entry)
+{
+	struct sp_range range;
+
+	entry->hpages = 0;
+	entry->parked = 0;
+	entry->error = entry->reserved ? -EINVAL :
+		       sp_range_init(&range, entry->offset, entry->length);
+	if (entry->error)
+		return 0;
+	return sp_client_decommit(client, &range, &entry->hpages,
+				  &entry->parked);
+}
+
+static long decommit_batch(struct sp_client *client,
+			   struct slabpool_ioc_decommit *decommit)
+{
+	struct slabpool_range __user *user = u64_to_user_ptr(decommit->ranges);
+	struct slabpool_range entry;
+	u32 count = decommit->count;
+	u32 *done = &decommit->done;
+
+	for (*done = 0; *done < count; (*done)++) {
+		/* Not before the first: a call always gets somewhere. */
+		if (*done && signal_pending(current))
+			return -EINTR;
+		if (copy_from_user(&entry, &user[*done], sizeof(entry)))
+			return -EFAULT;
+		if (decommit_range(client, &entry))
+			return -EINTR;
+		if (copy_to_user(&user[*done], &entry, sizeof(entry)))
+			return -EFAULT;
+		cond_resched();
+	}
+	return 0;
+}
+
+static long ioc_decommit(const struct call *call, union args *args)
+{
+	struct slabpool_ioc_decommit *decommit = &args->decommit;
+	long ret, fault;
+
+	if (!decommit->count || decommit->count > SLABPOOL_MAX_RANGES)
+		return -EINVAL;
+
+	/* How far it came is told whatever happened. */
+	ret = decommit_batch(call->file->private_data, decommit);
+	fault = answer(call, decommit, sizeof(*decommit));
+	return ret ?: fault;
+}
+
+/* The file behind a mapping of ours in the caller's own address space. */
+static struct file *find_mapped(u64 address)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	struct file *file = ERR_PTR(-EINVAL);
+
+	if (address != (unsigned long)address)
+		return file;
+	if (mmap_read_lock_killable(mm))
+		return ERR_PTR(-EINTR);
+	vma = vma_lookup(mm, untagged_addr((unsigned long)address));
+	if (vma && vma->vm_file && vma->vm_file->f_op == &sp_dev_fops)
+		file = get_file(vma->vm_file);
+	mmap_read_unlock(mm);
+	return file;
+}
+
+static long ioc_attach(const struct call *call, union args *args)
+{
+	struct slabpool_ioc_attach *attach = &args->attach;
+	struct file *file;
+	long ret;
+	int fd;
+
+	if (attach->reserved)
+		return -EINVAL;
+	file = find_mapped(attach->address);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0) {
+		ret = fd;
+		goto err_put_file;
+	}
+	attach->fd = fd;
+	ret = answer(call, attach, sizeof(*attach));
+	if (ret)
+		goto err_put_fd;
+
+	/* Last: it cannot be undone.  The descriptor owns the file now. */
+	fd_install(fd, file);
+	return 0;
+
+err_put_fd:
+	put_unused_fd(fd);
+err_put_file:
+	fput(file);
+	return ret;
+}
+
+static long ioc_stats(const struct call *call, union args *args)
+{
+	struct sp_client *client = call->file->private_data;
+	struct slabpool_ioc_stats *stats = &args->stats;
+	struct sp_node *node;
+
+	if (stats->reserved)
+		return -EINVAL;
+	if (stats->node != SLABPOOL_NODE_LOCAL && !sp_node_get(stats->node))
+		return -EINVAL;
+
+	stats->committed = 0;
+	stats->parked = 0;
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
+		if (stats->node != SLABPOOL_NODE_LOCAL &&
+		    stats->node != node->nid)
+			continue;
+		stats->committed +=
+			atomic_long_read(&client->node[node->nid].committed);
+		stats->parked +=
+			atomic_long_read(&client->node[node->nid].parked);
+	}
+	stats->commits = atomic64_read(&client->commits);
+	stats->decommits = atomic64_read(&client->decommits);
+	stats->pte_fallbacks = atomic64_read(&client->pte_fallbacks);
+	return answer(call, stats, sizeof(*stats));
+}
+
+/**
+ * struct command - one ioctl
+ * @cmd: exact number
+ * @size: of its structure in this revision
+ * @min_size: in the first revision
+ * @changes: needs a descriptor open for writing
+ * @fn: the handler; the structure is copied, its flags are checked
+ */
+struct command {
+	unsigned int cmd;
+	size_t size;
+	size_t min_size;
+	bool changes;
+	long (*fn)(const struct call *call, union args *args);
+};
+
+#define COMMAND(NAME, name, writes)				\
+	[_IOC_NR(SLABPOOL_IOC_##NAME)] = {			\
+		.cmd = SLABPOOL_IOC_##NAME,			\
+		.size = sizeof(struct slabpool_ioc_##name),	\
+		.min_size = SLABPOOL_IOC_##NAME##_SIZE_1,	\
+		.changes = writes,				\
+		.fn = ioc_##name,				\
+	}
+
+static const struct command commands[] = {
+	COMMAND(INFO, info, false),
+	COMMAND(COMMIT, commit, true),
+	COMMAND(DECOMMIT, decommit, true),
+	COMMAND(ATTACH, attach, false),
+	COMMAND(STATS, stats, false),
+};
+
+/**
+ * sp_ioctl - unlocked_ioctl of the device
+ * @file: a client's file
+ * @cmd: SLABPOOL_IOC_*
+ * @arg: user address of its structure
+ *
+ * Return: 0 or a negative errno as the ABI header lists them.
+ */
+long sp_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct call call = { .file = file, .user = (void __user *)arg };
+	unsigned int nr = _IOC_NR(cmd);
+	const struct command *command;
+	union args args;
+	u32 size;
+	int ret;
+
+	if (nr >= ARRAY_SIZE(commands))
+		return -ENOTTY;
+	command = &commands[array_index_nospec(nr, ARRAY_SIZE(commands))];
+	if (command->cmd != cmd)
+		return -ENOTTY;
+	if (command->changes && !(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+
+	if (get_user(size, (u32 __user *)call.user))
+		return -EFAULT;
+	if (size < command->min_size)
+		return -EINVAL;
+	/* No revision will be as long: do not look for its tail. */
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	ret = copy_struct_from_user(&args, command->size, call.user, size);
+	if (ret)
+		return ret;
+
+	/* Read once: what another thread wrote there since does not count. */
+	args.head.size = size;
+	call.user_size = size;
+	if (args.head.flags)
+		return -EINVAL;
+	return command->fn(&call, &args);
+}

@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pool of one node: which hpages it owns, in which state each is, and how
+ * they come from and go to the buddy allocator.
+ *
+ *	total == zeroed + dirty + zeroing + parked + used
+ *
+ * Poisoned hpages have left the total.  A commit first claims its number, then
+ * takes: two large commits at once cannot both fail over the last hpages, and
+ * a commit that cannot succeed takes nothing.
+ *
+ * Nobody here knows clients; nobody else changes an hpage's state.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpuset.h>
+#include <linux/gfp.h>
+#include <linux/nodemask.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
+
+#include "internal.h"
+
+static struct sp_node *nodes[MAX_NUMNODES];
+
+/**
+ * sp_node_get - the pool of a node
+ * @nid: any number
+ *
+ * Return: the node, or NULL when there is no such node or it has no memory.
+ */
+struct sp_node *sp_node_get(int nid)
+{
+	return nid >= 0 && nid < nr_node_ids ? nodes[nid] : NULL;
+}
+
+/**
+ * sp_node_next - walk the pools in ascending order
+ * @node: where the walk is, NULL to begin
+ *
+ * Return: the next node, or NULL at the end.
+ */
+struct sp_node *sp_node_next(const struct sp_node *node)
+{
+	int nid = node ? node->nid + 1 : 0;
+
+	while (nid < nr_node_ids && !nodes[nid])
+		nid++;
+	return sp_node_get(nid);
+}
+
+/**
+ * sp_node_for_commit - the pool the caller may commit from
+ * @nid: a node, or SLABPOOL_NODE_LOCAL for the one of the calling CPU
+ *
+ * Return: the node, or NULL when there is none or it is outside the caller's
+ * cpuset.
+ */
+struct sp_node *sp_node_for_commit(int nid)
+{
+	struct sp_node *node;
+
+	if (nid == SLABPOOL_NODE_LOCAL)
+		nid = numa_mem_id();
+	node = sp_node_get(nid);
+	if (node && !node_isset(nid, cpuset_current_mems_allowed))
+		return NULL;
+	return node;
+}
+
+static void node_check(struct sp_node *node)
+{
+#if defined(CONFIG_DEBUG_VM) || defined(SLABPOOL_DEBUG)
+	unsigned long sum = 0;
+	int state;
+
+	for (state = 0; state < SP_NR_STATES; state++)
+		sum += node->nr[state];
+	WARN_ON_ONCE(sum != node->total);
+#endif
+}
+
+/**
+ * sp_node_move - change the state of an hpage
+ * @node: its node, locked by the caller
+ * @folio: the hpage
+ * @from: the state it is in
+ * @to: the state it shall be in
+ */
+void sp_node_move(struct sp_node *node, struct folio *folio,
+		  enum sp_state from, enum sp_state to)
+{
+	lockdep_assert_held(&node->lock);
+
+	if (from < SP_NR_LISTS)
+		list_del(&folio->lru);
+	if (to < SP_NR_LISTS)
+		list_add(&folio->lru, &node->list[to]);
+	node->nr[from]--;
+	node->nr[to]++;
+	node_check(node);
+}
+
+static struct folio *pop_locked(struct sp_node *node, enum sp_state from,
+				enum sp_state to)
+{
+	struct folio *folio;
+
+	folio = list_first_entry_or_null(&node->list[from], struct folio, lru);
+	if (folio)
+		sp_node_move(node, folio, from, to);
+	return folio;
+}
+
+/**
+ * sp_node_pop - take the hpage first on a list
+ * @node: the node
+ * @from: the state whose list it is
+ * @to: the state the hpage goes to
+ *
+ * Return: the hpage, or NULL when the list is empty.
+ */
+struct folio *sp_node_pop(struct sp_node *node, enum sp_state from,
+			  enum sp_state to)
+{
+	struct folio *folio;
+
+	spin_lock(&node->lock);
+	folio = pop_locked(node, from, to);
+	spin_unlock(&node->lock);
+	return folio;
+}
+
+static void leave_total(struct sp_node *node, enum sp_state from)
+{
+	lockdep_assert_held(&node->lock);
+
+	node->nr[from]--;
+	node->total--;
+	node_check(node);
+}
+
+/**
+ * sp_node_retire - take an hpage out of the pool for good
+ * @node: its node
+ * @folio: an hpage with a hardware error; stays allocated so that the buddy
+ *	allocator hands it to nobody else either
+ * @from: its state, one without a list
+ */
+void sp_node_retire(struct sp_node *node, struct folio *folio,
+		    enum sp_state from)
+{
+	spin_lock(&node->lock);
+	leave_total(node, from);
+	node->poisoned++;
+	spin_unlock(&node->lock);
+	pr_err("node %d: hpage at pfn 0x%lx is poisoned, retired\n", node->nid,
+	       folio_pfn(folio));
+}
+
+static unsigned long unclaimed(struct sp_node *node)
+{
+	unsigned long spare;
+
+	lockdep_assert_held(&node->lock);
+
+	spare = node->nr[SP_ZEROED] + node->nr[SP_DIRTY] + node->nr[SP_ZEROING];
+	return spare > node->claimed ? spare - node->claimed : 0;
+}
+
+/**
+ * sp_node_claim - promise free hpages to a commit
+ * @node: the node
+ * @count: how many
+ *
+ * Return: 0, then sp_node_take() or sp_node_unclaim() must follow; or -ENOMEM.
+ */
+int sp_node_claim(struct sp_node *node, unsigned long count)
+{
+	int ret = 0;
+
+	spin_lock(&node->lock);
+	if (count <= unclaimed(node)) {
+		node->claimed += count;
+	} else {
+		node->stats.commit_failures++;
+		ret = -ENOMEM;
+	}
+	spin_unlock(&node->lock);
+	return ret;
+}
+
+/**
+ * sp_node_unclaim - give up a claim
+ * @node: the node
+ * @count: as many as were claimed and not taken
+ */
+void sp_node_unclaim(struct sp_node *node, unsigned long count)
+{
+	spin_lock(&node->lock);
+	node->claimed -= count;
+	spin_unlock(&node->lock);
+	/* What was claimed may now be surplus. */
+	wake_up(&node->work);
+}
+
+/* Move hpages a failed commit took, still zero, back to the pool. */
+static void untake(struct sp_node *node, struct list_head *taken)
+{
+	struct folio *folio, *next;
+
+	list_for_each_entry_safe(folio, next, taken, lru) {
+		list_del(&folio->lru);
+		spin_lock(&node->lock);
+		sp_node_move(node, folio, SP_USED, SP_ZEROED);
+		spin_unlock(&node->lock);
+		cond_resched();
+	}
+	wake_up(&node->zeroed);
+	wake_up(&node->work);
+}
+
+static bool takeable(struct sp_node *node)
+{
+	bool ready;
+
+	spin_lock(&node->lock);
+	ready = node->nr[SP_ZEROED] || node->nr[SP_DIRTY] ||
+		!node->nr[SP_ZEROING];
+	spin_unlock(&node->lock);
+	return ready;
+}
+
+static struct folio *take_dirty(struct sp_node *node)
+{
+	struct folio *folio = sp_node_pop(node, SP_DIRTY, SP_ZEROING);
+
+	if (!folio || !sp_zero_hpage(node, folio))
+		return NULL;
+
+	spin_lock(&node->lock);
+	sp_node_move(node, folio, SP_ZEROING, SP_USED);
+	node->stats.inline_zeroed++;
+	spin_unlock(&node->lock);
+	return folio;
+}
+
+/*
+ * A free hpage that is not zero any more has bad memory under it, or somebody
+ * writes to what is not his.  Either way nobody may have it.
+ */
+static bool verified(struct sp_node *node, struct folio *folio)
+{
+	if (!sp_verify_zero() || sp_hpage_is_zero(folio))
+		return true;
+
+	WARN(1, "slabpool: node %d: pooled hpage is not zero\n", node->nid);
+	sp_node_retire(node, folio, SP_USED);
+	return false;
+}
+
+/* Take one hpage of a claim: 0 with *@folio set, -EAGAIN to look again. */
+static int take_one(struct sp_node *node, struct folio **folio)
+{
+	bool none;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+
+	*folio = sp_node_pop(node, SP_ZEROED, SP_USED);
+	if (!*folio)
+		*folio = take_dirty(node);
+	if (*folio)
+		return verified(node, *folio) ? 0 : -EAGAIN;
+
+	/* Others are clearing the ones that are left, or they were poisoned. */
+	if (wait_event_killable(node->zeroed, takeable(node)))
+		return -EINTR;
+	spin_lock(&node->lock);
+	none = !(node->nr[SP_ZEROED] + node->nr[SP_DIRTY] +
+		 node->nr[SP_ZEROING]);
+	spin_unlock(&node->lock);
+	return none ? -ENOMEM : -EAGAIN;
+}
+
+/**
+ * sp_node_take - take zeroed hpages that were claimed
+ * @node: the node
+ * @count: as many as were claimed
+ * @taken: empty list, linked by folio->lru
+ *
+ * Uses up the claim whatever it returns.
+ *
+ * Return: 0; or -EINTR after a fatal signal, or -ENOMEM when hpages turned out
+ * poisoned meanwhile, and then @taken is empty.
+ */
+int sp_node_take(struct sp_node *node, unsigned long count,
+		 struct list_head *taken)
+{
+	unsigned long left = count;
+	struct folio *folio;
+	int ret;
+
+	while (left) {
+		ret = take_one(node, &folio);
+		cond_resched();
+		if (ret == -EAGAIN)
+			continue;
+		if (ret)
+			goto err_untake;
+		list_add_tail(&folio->lru, taken);
+		left--;
+		spin_lock(&node->lock);
+		node->claimed--;
+		spin_unlock(&node->lock);
+	}
+	spin_lock(&node->lock);
+	node->stats.commits += count;
+	spin_unlock(&node->lock);
+	return 0;
+
+err_untake:
+	untake(node, taken);
+	spin_lock(&node->lock);
+	node->stats.commit_failures += ret == -ENOMEM;
+	spin_unlock(&node->lock);
+	sp_node_unclaim(node, left);
+	return ret;
+}
+
+/**
+ * sp_node_give - return an hpage that nobody can reach any more
+ * @folio: the hpage, in state SP_USED
+ */
+void sp_node_give(struct folio *folio)
+{
+	struct sp_node *node = nodes[folio_nid(folio)];
+
+	spin_lock(&node->lock);
+	sp_node_move(node, folio, SP_USED, SP_DIRTY);
+	node->stats.decommits++;
+	spin_unlock(&node->lock);
+	wake_up(&node->work);
+}
+
+/*
+ * Without __GFP_MOVABLE: nothing may migrate or reclaim it.  The zero flag
+ * makes it ready at once, and no slower where the kernel clears anyway.
+ */
+static struct folio *hpage_alloc(int nid)
+{
+	return __folio_alloc(GFP_KERNEL | __GFP_ZERO | __GFP_COMP |
+			     __GFP_THISNODE | __GFP_NOWARN |
+			     __GFP_RETRY_MAYFAIL,
+			     HPAGE_PMD_ORDER, nid, NULL);
+}
+
+static void hpage_free(struct folio *folio)
+{
+	folio_clear_dirty(folio);
+	folio_clear_referenced(folio);
+	folio->private = NULL;
+	folio_put(folio);
+}
+
+static bool surplus_locked(struct sp_node *node)
+{
+	return node->total > node->target && unclaimed(node) &&
+	       node->nr[SP_ZEROED] + node->nr[SP_DIRTY];
+}
+
+/**
+ * sp_node_has_surplus - is there a free hpage above the wanted number?
+ * @node: the node
+ *
+ * Return: true when sp_node_shrink_one() would find one.
+ */
+bool sp_node_has_surplus(struct sp_node *node)
+{
+	bool surplus;
+
+	spin_lock(&node->lock);
+	surplus = surplus_locked(node);
+	spin_unlock(&node->lock);
+	return surplus;
+}
+
+/**
+ * sp_node_shrink_one - return one surplus hpage to the buddy allocator
+ * @node: the node
+ *
+ * Return: true when there was one.
+ */
+bool sp_node_shrink_one(struct sp_node *node)
+{
+	struct folio *folio = NULL;
+
+	spin_lock(&node->lock);
+	if (surplus_locked(node)) {
+		folio = pop_locked(node, SP_DIRTY, SP_ZEROING);
+		if (!folio)
+			folio = pop_locked(node, SP_ZEROED, SP_ZEROING);
+	}
+	spin_unlock(&node->lock);
+	if (!folio)
+		return false;
+
+	if (sp_hpage_poisoned(folio)) {
+		sp_node_retire(node, folio, SP_ZEROING);
+		return true;
+	}
+	spin_lock(&node->lock);
+	leave_total(node, SP_ZEROING);
+	node->stats.shrunk++;
+	spin_unlock(&node->lock);
+	hpage_free(folio);
+	return true;
+}
+
+static bool grow_one(struct sp_node *node)
+{
+	struct folio *folio = hpage_alloc(node->nid);
+
+	if (!folio)
+		return false;
+
+	spin_lock(&node->lock);
+	node->total++;
+	node->nr[SP_ZEROED]++;
+	list_add(&folio->lru, &node->list[SP_ZEROED]);
+	node->stats.grown++;
+	node_check(node);
+	spin_unlock(&node->lock);
+	wake_up(&node->zeroed);
+	return true;
+}
+
+/* Hpages still to be allocated; settles for what there is when @give_up. */
+static unsigned long missing(struct sp_node *node, bool give_up)
+{
+	unsigned long count = 0;
+
+	spin_lock(&node->lock);
+	if (node->target > node->total) {
+		count = node->target - node->total;
+		if (give_up)
+			node->target = node->total;
+	}
+	spin_unlock(&node->lock);
+	return count;
+}
+
+/**
+ * sp_node_capacity - hpages a node could hold at most
+ * @node: the node
+ *
+ * Return: the number; asking for more is nonsense.
+ */
+unsigned long sp_node_capacity(struct sp_node *node)
+{
+	return node_present_pages(node->nid) >> HPAGE_PMD_ORDER;
+}
+
+/**
+ * sp_node_resize - set the wanted number of hpages
+ * @node: the node
+ * @target: the number
+ *
+ * Grows at once by what the buddy allocator gives; when it gives less, the
+ * wanted number becomes what was got.  Shrinks at once by what is free, and by
+ * the rest as it comes back.
+ *
+ * Return: 0, -EINVAL when the node cannot hold as many, -EINTR after a signal.
+ */
+int sp_node_resize(struct sp_node *node, unsigned long target)
+{
+	int ret = 0;
+
+	if (target > sp_node_capacity(node))
+		return -EINVAL;
+	if (mutex_lock_killable(&node->resize_lock))
+		return -EINTR;
+
+	spin_lock(&node->lock);
+	node->target = target;
+	spin_unlock(&node->lock);
+
+	while (missing(node, false) && !ret) {
+		if (signal_pending(current))
+			ret = -EINTR;
+		else if (!grow_one(node))
+			break;
+		cond_resched();
+	}
+	missing(node, true);
+	while (!ret && sp_node_shrink_one(node)) {
+		/* The worker does the rest. */
+		if (signal_pending(current))
+			break;
+		cond_resched();
+	}
+	mutex_unlock(&node->resize_lock);
+	return ret;
+}
+
+static struct sp_node *node_create(int nid)
+{
+	struct sp_node *node;
+	int i;
+
+	node = kzalloc_node(sizeof(*node), GFP_KERNEL, nid);
+	if (!node)
+		return NULL;
+
+	node->nid = nid;
+	spin_lock_init(&node->lock);
+	for (i = 0; i < SP_NR_LISTS; i++)
+		INIT_LIST_HEAD(&node->list[i]);
+	mutex_init(&node->resize_lock);
+	init_waitqueue_head(&node->work);
+	init_waitqueue_head(&node->zeroed);
+	return node;
+}
+
+/* No client, no parked hpage and no worker are left. */
+static void node_destroy(struct sp_node *node)
+{
+	node->target = 0;
+	while (sp_node_shrink_one(node))
+		cond_resched();
+	WARN_ON_ONCE(node->total);
+	kfree(node);
+}
+
+/**
+ * sp_nodes_exit - return every pool to the buddy allocator
+ */
+void sp_nodes_exit(void)
+{
+	int nid;
+
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		if (nodes[nid])
+			node_destroy(nodes[nid]);
+		nodes[nid] = NULL;
+	}
+}
+
+/**
+ * sp_nodes_init - make an empty pool for each node with memory
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int sp_nodes_init(void)
+{
+	int nid;
+
+	BUILD_BUG_ON(MAX_NUMNODES > SLABPOOL_MAX_NODES);
+
+	for_each_node_state(nid, N_MEMORY) {
+		nodes[nid] = node_create(nid);
+		if (!nodes[nid]) {
+			sp_nodes_exit();
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
