@@ -10,7 +10,7 @@
 # the last line "N passed, N failed, N skipped".  A program that prints KTAP
 # counts as its test cases, any other as one, by its exit code (0, 4: skipped).
 # Logs and the table of results are in build/check/.
-set -u
+set -u -o pipefail
 export LC_ALL=C.UTF-8
 
 top=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -63,7 +63,9 @@ item()
 	shift
 	mkdir -p "$(dirname "$log")"
 	start=$EPOCHREALTIME
-	"$@" > "$log" 2>&1 < /dev/null
+	# In the background, for a trap waits for a command in the foreground to end.
+	"$@" > "$log" 2>&1 < /dev/null &
+	wait $!
 	code=$?
 	[ $code != 124 ] || echo "run.sh: not finished after $limit s" >> "$log"
 	{ read -r passed failed skipped; reasons=$(cat); } < <(count $code < "$log")
@@ -77,6 +79,8 @@ item()
 	printf '%s\t%d\t%d\t%d\t%s\n' "$name" "$passed" "$failed" "$skipped" "${reasons//$'\n'/; }" >> "$logs/results"
 	[ $verdict != FAIL ]
 }
+
+trap 'kill $! 2> /dev/null; exit 130' INT TERM HUP
 
 # in_use: hpages that somebody holds, over all nodes.
 in_use()
@@ -108,27 +112,33 @@ guest_program()
 	return $code
 }
 
-# program FOLDER FILE: one test program, as its folder wants it to be run.
+# program FOLDER NAME FILE: one test program, as its folder wants it to be run.
 program()
 {
-	local folder=$1 file=$2 command=()
-	command=(timeout -k 5 "$limit")
+	local folder=$1 name=$2 file=$3 command
+	# The shell leaves SIGINT ignored in what it starts in the background.
+	command=(env --default-signal=INT --default-signal=QUIT timeout -k 5 "$limit")
 	case $folder:$file in
 	*-tsan:*)	command+=(setarch -R) ;;	# its shadow wants the old address layout
 	preload:*.sh)	;;
 	preload:*)	command+=(env "LD_PRELOAD=$SLABPOOL_PRELOAD") ;;
 	esac
 	[ -z "$in_guest" ] || command=(guest_program "${command[@]}")
-	item "$folder/$(basename "$file")" "${command[@]}" "$file"
+	item "$folder/$name" "${command[@]}" "$file"
 }
 
-# programs FOLDER...: all programs of these folders, built ones and scripts.
+# programs FOLDER...: one for each source; FOLDER may be that of a variant.
 programs()
 {
-	local folder file
+	local folder source name
 	for folder; do
-		for file in "$build/selftests/$folder"/* "$top/selftests/$folder"/*.sh; do
-			[ ! -f "$file" ] || [ ! -x "$file" ] || program "$folder" "$file"
+		for source in "$top/selftests/${folder%%-*}"/*.{c,sh}; do
+			name=$(basename "${source%.*}")
+			case $source in
+			*/\*.*)	;;
+			*.c)	program "$folder" "$name" "$build/selftests/$folder/$name" ;;
+			*.sh)	program "$folder" "$name" "$source" ;;
+			esac
 		done
 	done
 }
@@ -138,34 +148,25 @@ guest()
 {
 	local kernel=$1 results=$build/guest/$1/check
 	item "build/module-$kernel" "$vm/module" "$kernel" || return
+	echo "in the guest with kernel $kernel:"
 	"$vm/guest" --kernel "$kernel" --run check --timeout "${GUEST_TIMEOUT:-1800}" \
 		-- "$top/selftests/run.sh" programs kmod unit preload
 	local code=$?
-	[ ! -e "$results/results" ] || sed "s/^/$kernel\//" "$results/results" >> "$logs/results"
+	if [ -s "$results/results" ]; then
+		ran=
+		sed "s/^/$kernel\//" "$results/results" >> "$logs/results"
+	fi
 	item "guest/$kernel" guest_well "$kernel" $code
 }
 
-# guest_well KERNEL CODE: the machine itself had no trouble.  Code 1 says that
-# programs failed, which are counted as such.
+# guest_well KERNEL CODE: the machine itself had no trouble and got to its end.
+# Code 1 says that programs failed, which are counted as such.
 guest_well()
 {
-	[ "$2" -le 1 ] || echo "the guest ended with code $2, see build/guest/$1/check/console.log"
-	all_ran "$1" && [ "$2" -le 1 ]
-}
-
-# all_ran KERNEL: every program left a line; a guest that died has too few.
-all_ran()
-{
-	local folder name missing=0
-	for folder in kmod unit preload; do
-		for name in "$top/selftests/$folder"/*.c "$top/selftests/$folder"/*.sh; do
-			[ -e "$name" ] || continue
-			name=$(basename "${name%.c}")
-			grep -q "^$folder/$name"$'\t' "$build/guest/$1/check/results" ||
-				{ echo "$folder/$name did not run"; missing=1; }
-		done
-	done
-	return $missing
+	[ "$2" -gt 1 ] || return 0
+	echo "the guest ended with code $2 after $(wc -l < "$build/guest/$1/check/results") programs," \
+		"see build/guest/$1/check/console.log"
+	return 1
 }
 
 # built VARIANT MAKE-ARGUMENTS...: library and programs of one variant.
@@ -206,7 +207,7 @@ summary()
 				print ran
 			printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
 			exit failed != 0
-		}' "$logs/results"
+		}' "$logs/results" | tee "$logs/summary"
 }
 
 if [ "${1-}" = programs ]; then
@@ -228,12 +229,12 @@ rm -rf "$logs"
 mkdir -p "$logs"
 : > "$logs/results"
 native
-ran='the guest did not run: the module was not tested'
+ran='the guest did not run: the module was not tested'	# printed unless a guest proves it wrong
 if [ "${GUEST-}" = skip ]; then
 	printf 'guest\t0\t0\t1\tGUEST=skip was asked for\n' >> "$logs/results"
 else
 	for kernel in "${@:-6.1}"; do
-		guest "$kernel" && ran=
+		guest "$kernel"
 	done
 fi
 summary || exit 1
