@@ -181,7 +181,7 @@ built()
 {
 	local variant=$1
 	shift
-	item "build/${variant:-gcc}" make -j"$(nproc)" -C "$top/selftests" ${variant:+VARIANT=-$variant} "$@"
+	item "build/${variant:-gcc}" make -k -j"$(nproc)" -C "$top/selftests" ${variant:+VARIANT=-$variant} "$@"
 }
 
 native()
