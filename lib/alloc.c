@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The malloc family.  Hit paths first; everything else is a tail call, so that
+ * they keep no frame and no registers.
+ */
+#include <string.h>
+
+#include "cache.h"
+#include "fatal.h"
+#include "init.h"
+#include "alloc.h"
+#include "reclaim.h"
+#include "slabpool.h"
+#include "thread.h"
+
+static _Atomic uint64_t failures;	/* relaxed: a statistic */
+
+uint64_t sp_alloc_failures(void)
+{
+	return atomic_load_explicit(&failures, memory_order_relaxed);
+}
+
+static void *fail(int err)
+{
+	atomic_fetch_add_explicit(&failures, 1, memory_order_relaxed);
+	errno = err;
+	return NULL;
+}
+
+/* The calling thread's cache, with everything set up; NULL and errno: none. */
+static struct sp_cache *ready_cache(const void *caller)
+{
+	struct sp_cache *cache;
+	int err = sp_init();
+
+	if (err) {
+		errno = -err;
+		return NULL;
+	}
+	cache = sp_thread_cache();
+	if (!cache)
+		errno = ENOMEM;
+	/* Needs a cache already: creating a thread allocates. */
+	else if (sp_init_is_application(caller))
+		sp_reclaim_start_if_grown();
+	return cache;
+}
+
+/* ---- large objects ------------------------------------------------------ */
+
+static void *alloc_huge(struct sp_node *node, size_t size, size_t align)
+{
+	struct sp_chunk *chunk;
+	size_t hpages = sp_hpages(size);
+
+	chunk = sp_node_take_huge(node, hpages, align > SP_HPAGE ? align : SP_HPAGE);
+	if (!chunk)
+		return fail(ENOMEM);
+	chunk->size = hpages * SP_HPAGE;
+	chunk->state = SP_CHUNK_HUGE;
+	return chunk->addr;
+}
+
+static void *alloc_large(struct sp_node *node, size_t size, size_t align)
+{
+	unsigned int units = size ? (unsigned int)(sp_round_up(size, SP_UNIT) / SP_UNIT) : 1;
+	unsigned int unit_align = align > SP_UNIT ? (unsigned int)(align / SP_UNIT) : 1;
+	struct sp_chunk *chunk;
+
+	if (size > SP_HPAGE || align > SP_HPAGE)
+		return alloc_huge(node, size, align);
+	chunk = sp_node_take_chunk(node, SP_KIND_LARGE, units, unit_align, 1);
+	if (!chunk)
+		return fail(ENOMEM);
+	chunk->size = units * SP_UNIT;
+	chunk->state = SP_CHUNK_LARGE;
+	return chunk->addr;
+}
+
+/* ---- malloc ------------------------------------------------------------- */
+
+static void *alloc_on(struct sp_cache *cache, size_t size)
+{
+	void *p;
+
+	if (unlikely(size > PTRDIFF_MAX))
+		return fail(ENOMEM);
+	if (size > SP_MEDIUM_MAX)
+		return alloc_large(cache->node, size, SP_ALIGN);
+	p = sp_cache_refill(cache, sp_class_of(size));
+	return p ? p : fail(ENOMEM);
+}
+
+/* @caller: who called the library, for what only an application may do. */
+static noinline void *alloc_slow(size_t size, const void *caller)
+{
+	struct sp_cache *cache = ready_cache(caller);
+	void *p;
+
+	if (!cache)
+		return fail(errno);
+	p = alloc_on(cache, size);
+	sp_thread_done();
+	return p;
+}
+
+#define CALLER	__builtin_return_address(0)
+
+/* An object without a slow path, or NULL. */
+static inline void *hit(size_t size)
+{
+	struct sp_chunk *chunk;
+	struct sp_object *object;
+
+	if (likely(size <= SP_SMALL_MAX))
+		chunk = sp_cache_mine->slot[(size + SP_ALIGN - 1) / SP_ALIGN];
+	else if (size <= SP_MEDIUM_MAX)
+		chunk = sp_cache_mine->bin[sp_class_of(size)].current;
+	else
+		return NULL;
+	object = chunk->free;
+	if (unlikely(!object))
+		return NULL;
+	chunk->free = object->next;
+	chunk->used++;
+	return object;
+}
+
+static inline void *alloc(size_t size, const void *caller)
+{
+	void *p = hit(size);
+
+	return likely(p) ? p : alloc_slow(size, caller);
+}
+
+void *slabpool_malloc(size_t size)
+{
+	return alloc(size, CALLER);
+}
+
+/* ---- free --------------------------------------------------------------- */
+
+static void free_to(struct sp_chunk *chunk, void *ptr)
+{
+	struct sp_cache *cache = ready_cache(NULL);
+
+	/* Without memory for a cache the object is lost, not the program. */
+	if (!cache)
+		return;
+	sp_cache_free_slow(cache, chunk, ptr);
+	sp_thread_done();
+}
+
+static noinline void free_slow(void *ptr)
+{
+	struct sp_chunk *chunk = sp_chunk_of(ptr);
+	int saved = errno;
+
+	if (!ptr)
+		return;
+	if (chunk->state == SP_CHUNK_OBJECTS)
+		free_to(chunk, ptr);
+	else if (chunk == &sp_no_chunk || !sp_node_give_large(chunk, ptr))
+		sp_fatal_foreign_free(ptr);
+	errno = saved;
+}
+
+static noinline void free_last(struct sp_chunk *chunk, void *ptr)
+{
+	int saved = errno;
+
+	chunk->used++;
+	chunk->free = chunk->free->next;
+	free_to(chunk, ptr);
+	errno = saved;
+}
+
+void slabpool_free(void *ptr)
+{
+	size_t offset = (uintptr_t)ptr -
+			atomic_load_explicit(&sp_map.base, memory_order_relaxed);
+	struct sp_object *object = ptr;
+	struct sp_chunk *chunk;
+
+	if (unlikely(offset >= atomic_load_explicit(&sp_map.span, memory_order_relaxed))) {
+		free_slow(ptr);
+		return;
+	}
+	chunk = sp_chunk_of_unit(offset);
+	if (unlikely(atomic_load_explicit(&chunk->owner, memory_order_relaxed) !=
+		     (uintptr_t)sp_cache_mine)) {
+		free_slow(ptr);
+		return;
+	}
+	if (unlikely(chunk->free == object))
+		sp_fatal_double_free(ptr);
+	object->next = chunk->free;
+	chunk->free = object;
+	if (unlikely(--chunk->used <= 0))
+		free_last(chunk, ptr);
+}
+
+size_t slabpool_usable_size(const void *ptr)
+{
+	return ptr ? sp_chunk_of(ptr)->size : 0;
+}
+
+void slabpool_free_sized(void *ptr, size_t size)
+{
+	size_t room = slabpool_usable_size(ptr);
+	struct sp_chunk *chunk = sp_chunk_of(ptr);
+	bool right = room >= size;
+
+	if (!ptr)
+		return;
+	/* The object must be of the class that the size asks for. */
+	if (right && chunk->state == SP_CHUNK_OBJECTS && room > SP_ALIGN)
+		right = size > sp_class_size(chunk->class - 1u);
+	if (!right)
+		sp_fatal_wrong_size(ptr, size, room);
+	slabpool_free(ptr);
+}
+
+/* ---- the rest of the family --------------------------------------------- */
+
+void *slabpool_calloc(size_t count, size_t size)
+{
+	const struct sp_chunk *chunk;
+	size_t bytes;
+	void *p;
+
+	if (__builtin_mul_overflow(count, size, &bytes))
+		return fail(ENOMEM);
+	p = alloc(bytes, CALLER);
+	if (!p)
+		return NULL;
+	chunk = sp_chunk_of(p);
+	if (chunk->state != SP_CHUNK_OBJECTS && chunk->zero)
+		return p;
+	return memset(p, 0, bytes);
+}
+
+void *slabpool_realloc(void *ptr, size_t size)
+{
+	size_t room = slabpool_usable_size(ptr);
+	void *p;
+
+	if (!ptr)
+		return alloc(size, CALLER);
+	if (room == 0)
+		sp_fatal_foreign_free(ptr);
+	if (size == 0) {
+		slabpool_free(ptr);	/* as glibc does */
+		return NULL;
+	}
+	/* In place while it fits and does not waste more than half. */
+	if (size <= room && size >= room / 2)
+		return ptr;
+	p = alloc(size, CALLER);
+	if (!p)
+		return NULL;
+	memcpy(p, ptr, size < room ? size : room);
+	slabpool_free(ptr);
+	return p;
+}
+
+static noinline void *alloc_aligned_large(size_t align, size_t size)
+{
+	struct sp_cache *cache = ready_cache(NULL);
+	void *p;
+
+	if (!cache)
+		return fail(errno);
+	p = alloc_large(cache->node, size, align);
+	sp_thread_done();
+	return p;
+}
+
+void *slabpool_aligned_alloc(size_t align, size_t size)
+{
+	unsigned int class;
+
+	if (!sp_is_power_of_two(align) || align > SP_GIB) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (align <= SP_ALIGN)
+		return alloc(size, CALLER);
+	if (size > PTRDIFF_MAX - align)
+		return fail(ENOMEM);
+	if (align > SP_UNIT || size > SP_MEDIUM_MAX)
+		return alloc_aligned_large(align, size);
+	/* Chunks begin on a unit: a class whose size is a multiple of it will do. */
+	class = sp_class_of(size > align ? size : align);
+	while (class < SP_CLASSES && sp_class_size(class) % align)
+		class++;
+	return alloc(sp_class_size(class), CALLER);
+}
+
+/* ---- objects of another node -------------------------------------------- */
+
+/* A cache for each node that no thread owns; made at its first use. */
+static struct onnode {
+	struct sp_lock lock;
+	struct sp_cache *cache;		/* guarded by the lock */
+} onnode[SP_MAX_NODES] = {
+	[0 ... SP_MAX_NODES - 1] = { .lock = SP_LOCK_INIT(SP_RANK_ONNODE) },
+};
+
+struct sp_lock *sp_alloc_onnode_lock(int node)
+{
+	return &onnode[node].lock;
+}
+
+void *slabpool_malloc_onnode(size_t size, int id)
+{
+	struct onnode *on;
+	struct sp_node *node;
+	void *p = NULL;
+	int err = sp_init();
+
+	if (id == SLABPOOL_NODE_LOCAL)
+		return slabpool_malloc(size);
+	if (err) {
+		errno = -err;
+		return NULL;
+	}
+	node = sp_node_get(id);
+	if (!node) {
+		errno = EINVAL;
+		return NULL;
+	}
+	on = &onnode[id];
+	sp_lock(&on->lock);
+	if (!on->cache)
+		on->cache = sp_cache_new(node);
+	if (on->cache)
+		p = alloc_on(on->cache, size);
+	sp_unlock(&on->lock);
+	return on->cache ? p : fail(ENOMEM);
+}
+
+size_t slabpool_release(void)
+{
+	struct sp_cache *cache = sp_cache_mine;
+	size_t given = 0;
+
+	if (sp_init())
+		return 0;
+	if (cache != &sp_cache_none)
+		sp_cache_trim(cache);
+	for (int id = 0; id < SP_MAX_NODES; id++) {
+		struct sp_node *node = sp_node_get(id);
+
+		if (!node)
+			continue;
+		sp_cache_reclaim_orphans(node, UINT32_MAX);
+		given += sp_node_purge(node, 0, true);
+	}
+	return given;
+}
+
+/* ---- the C library's names ---------------------------------------------- */
+
+#ifdef SP_PRELOAD
+/* Other names of the same code: a jump saved on each call.  See preload.c. */
+#if defined(__clang__)
+#define COPY(of)
+#else
+#define COPY(of)	__attribute__((copy(of)))
+#endif
+#define NAME(name, of)								\
+	extern __typeof__(of) name						\
+		__attribute__((alias(#of), visibility("default"))) COPY(of)
+
+NAME(malloc, slabpool_malloc);
+NAME(calloc, slabpool_calloc);
+NAME(realloc, slabpool_realloc);
+NAME(free, slabpool_free);
+NAME(aligned_alloc, slabpool_aligned_alloc);
+NAME(__libc_malloc, slabpool_malloc);
+NAME(__libc_calloc, slabpool_calloc);
+NAME(__libc_realloc, slabpool_realloc);
+NAME(__libc_free, slabpool_free);
+#endif

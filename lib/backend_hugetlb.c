@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The kernel's hugetlb pool as a source.
+ *
+ * Mappings are private and anonymous, so that fork gives copy-on-write.  They
+ * are made without reservation, whole pieces at a time, and filled by
+ * MADV_POPULATE_WRITE, which answers with an error where a plain touch of an
+ * empty pool would be SIGBUS.  A child that writes after a fork needs hugetlb
+ * pages of its own; the kernel kills it when there are none.
+ */
+#include <linux/mman.h>
+#include <sys/mman.h>
+
+#include "backend.h"
+#include "sys.h"
+
+#define FLAGS	(MAP_HUGETLB | MAP_HUGE_2MB | MAP_NORESERVE)
+
+/* populate reports an empty pool as a fault that could not be served. */
+static int populate(void *addr, size_t size)
+{
+	int err = sp_sys_advise(addr, size, MADV_POPULATE_WRITE);
+
+	return err == -EFAULT ? -ENOMEM : err;
+}
+
+static int hugetlb_open(struct sp_text *why)
+{
+	char *addr;
+	int err;
+
+	addr = sp_sys_map_fd(NULL, SP_HPAGE, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | FLAGS, -1, 0, &err);
+	if (err) {
+		sp_text_add(why, "hugetlb: ");
+		sp_text_add_error(why, err);
+		return err;
+	}
+	return sp_sys_unmap(addr, SP_HPAGE);
+}
+
+static void explain(struct sp_text *why, int node, int err)
+{
+	sp_text_add(why, "hugetlb: no page from node ");
+	sp_text_add_u64(why, (uint64_t)node);
+	sp_text_add(why, ": ");
+	sp_text_add_error(why, err);
+	if (err == -ENOMEM)
+		sp_text_add(why, " (its pool is empty: sysctl vm.nr_hugepages)");
+}
+
+static int reserve(const struct sp_extent *piece)
+{
+	int err = sp_sys_map_anon(piece->addr, piece->size, MAP_FIXED | FLAGS);
+
+	return err ? err : sp_sys_bind(piece->addr, piece->size, piece->node, true);
+}
+
+static void decommit(const struct sp_extent *extents, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		sp_sys_advise(extents[i].addr, extents[i].size, MADV_DONTNEED);
+}
+
+/* Populated whatever the caller asks: a later touch could only be SIGBUS. */
+static int commit(const struct sp_extent *extent, enum sp_touch touch)
+{
+	int err = populate(extent->addr, extent->size);
+
+	(void)touch;
+	if (err)
+		decommit(extent, 1);
+	return err;
+}
+
+static uint64_t base_pages(const char *window, size_t size)
+{
+	(void)window;
+	(void)size;
+	return 0;	/* hugetlb never maps base pages */
+}
+
+static int region_map(struct slabpool_region_info *info, bool node_any)
+{
+	int err;
+
+	(void)node_any;
+	info->addr = sp_sys_map_fd(NULL, info->size, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | FLAGS, -1, 0, &err);
+	if (err)
+		return err;
+	err = sp_sys_bind(info->addr, info->size, info->node, true);
+	if (!err)
+		err = populate(info->addr, info->size);
+	if (err) {
+		sp_sys_unmap(info->addr, info->size);
+		return err;
+	}
+	info->page_size = SP_HPAGE;
+	return 0;
+}
+
+static void region_unmap(const struct slabpool_region_info *info)
+{
+	sp_sys_unmap(info->addr, info->size);
+}
+
+const struct sp_backend sp_backend_hugetlb = {
+	.name = "hugetlb",
+	.open = hugetlb_open,
+	.explain = explain,
+	.reserve = reserve,
+	.commit = commit,
+	.decommit = decommit,
+	.base_pages = base_pages,
+	.region_map = region_map,
+	.region_unmap = region_unmap,
+};

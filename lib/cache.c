@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#include "cache.h"
+#include "fatal.h"
+#include "meta.h"
+#include "reclaim.h"
+
+#define CHUNK_MAX	(64 * SP_KIB)	/* of small objects; medium ones get more */
+#define CHUNK_OBJECTS	8		/* at least, where they are larger than that */
+#define FLUSH_TICKS	64		/* slow paths between two flushes of batches */
+
+/* Set up by the compiler: allocations come before any constructor. */
+struct sp_cache sp_cache_none = {
+	.slot = { [0 ... SP_SLOTS - 1] = &sp_no_chunk },
+	.bin = { [0 ... SP_CLASSES - 1] = { .current = &sp_no_chunk } },
+};
+sp_tls struct sp_cache *sp_cache_mine = &sp_cache_none;
+
+static _Atomic uint64_t caches;		/* relaxed: a statistic */
+
+/* ---- a bin's chunks ----------------------------------------------------- */
+
+static void set_current(struct sp_cache *cache, unsigned int class, struct sp_chunk *chunk)
+{
+	size_t first = class ? sp_class_size(class - 1) / SP_ALIGN + 1 : 0;
+	size_t last = sp_class_size(class) / SP_ALIGN;
+
+	cache->bin[class].current = chunk;
+	for (size_t i = first; i <= last && i < SP_SLOTS; i++)
+		cache->slot[i] = chunk;
+}
+
+/*
+ * Slow start: a thread's first chunk of a class is one unit, each further one
+ * twice as large, so that a thousand threads with a few objects stay small.
+ */
+static unsigned int chunk_units(const struct sp_bin *bin, size_t size)
+{
+	size_t most = size * CHUNK_OBJECTS > CHUNK_MAX ? size * CHUNK_OBJECTS : CHUNK_MAX;
+	size_t bytes = SP_UNIT << (bin->grown < 8 ? bin->grown : 8);
+
+	if (bytes < size)
+		bytes = size;
+	if (bytes > most)
+		bytes = most;
+	/* Rounding loses less than an eighth, or the chunk holds one object. */
+	while (bytes < most && sp_round_up(bytes, SP_UNIT) % size * 8 > bytes)
+		bytes += SP_UNIT;
+	return (unsigned int)(sp_round_up(bytes, SP_UNIT) >> SP_UNIT_SHIFT);
+}
+
+static struct sp_chunk *new_chunk(struct sp_cache *cache, unsigned int class)
+{
+	struct sp_bin *bin = &cache->bin[class];
+	size_t size = sp_class_size(class);
+	unsigned int units = chunk_units(bin, size);
+	enum sp_kind kind = size <= SP_SMALL_MAX ? SP_KIND_SMALL : SP_KIND_MEDIUM;
+	struct sp_chunk *chunk = sp_node_take_chunk(cache->node, kind, units, 1, units);
+
+	if (!chunk)
+		return NULL;
+	chunk->free = NULL;
+	chunk->used = 0;
+	chunk->carved = 0;
+	chunk->cap = (uint32_t)(units * SP_UNIT / size);
+	chunk->class = (uint8_t)class;
+	chunk->size = size;
+	chunk->state = SP_CHUNK_OBJECTS;
+	atomic_store_explicit(&chunk->owner, (uintptr_t)cache, memory_order_relaxed);
+	bin->grown++;
+	cache->nchunks++;
+	return chunk;
+}
+
+static void drop_chunk(struct sp_cache *cache, struct sp_chunk *chunk)
+{
+	cache->nchunks--;
+	cache->bin[chunk->class].grown = 0;
+	sp_node_give_chunk(chunk, chunk->units);
+}
+
+/* A chunk that is not current has lost its last object. */
+static void chunk_empty(struct sp_cache *cache, struct sp_chunk *chunk)
+{
+	sp_list_remove(&chunk->link);
+	drop_chunk(cache, chunk);
+}
+
+/* A full chunk gets an object back: it is worth looking at again. */
+static void chunk_unfull(struct sp_cache *cache, struct sp_chunk *chunk)
+{
+	atomic_store_explicit(&chunk->owner, (uintptr_t)cache, memory_order_relaxed);
+	sp_list_push(&cache->bin[chunk->class].available, &chunk->link);
+}
+
+static bool is_full(const struct sp_chunk *chunk)
+{
+	return atomic_load_explicit(&chunk->owner, memory_order_relaxed) & SP_CHUNK_FULL;
+}
+
+/* The current chunk has nothing left to hand out, or is taken out of service. */
+static void retire_current(struct sp_cache *cache, unsigned int class)
+{
+	struct sp_chunk *chunk = cache->bin[class].current;
+
+	if (chunk == &sp_no_chunk)
+		return;
+	set_current(cache, class, &sp_no_chunk);
+	chunk->used -= SP_CHUNK_CURRENT;
+	if (chunk->used == (int32_t)chunk->cap)
+		atomic_store_explicit(&chunk->owner, (uintptr_t)cache | SP_CHUNK_FULL,
+				      memory_order_relaxed);
+	else
+		sp_list_push(&cache->bin[class].available, &chunk->link);
+	if (chunk->used == 0)
+		chunk_empty(cache, chunk);
+}
+
+/* ---- the inbox ---------------------------------------------------------- */
+
+static void splice(struct sp_cache *cache, const struct sp_message *message)
+{
+	struct sp_chunk *chunk = message->chunk;
+
+	message->last->next = chunk->free;
+	chunk->free = message->first;
+	if (is_full(chunk))
+		chunk_unfull(cache, chunk);
+	chunk->used -= (int32_t)message->count;
+	if (chunk->used < 0)
+		sp_fatal_underflow(message->first);
+	if (chunk->used == 0)
+		chunk_empty(cache, chunk);
+}
+
+static void drain(struct sp_cache *cache)
+{
+	uintptr_t list = sp_remote_take(&cache->remote);
+	struct sp_message message;
+
+	while (list) {
+		list = sp_remote_next(list, &message);
+		splice(cache, &message);
+	}
+}
+
+/* ---- slow paths --------------------------------------------------------- */
+
+static void tick(struct sp_cache *cache)
+{
+	if (++cache->ticks % FLUSH_TICKS)
+		return;
+	sp_remote_flush(&cache->remote);
+	sp_reclaim_tick(cache->node);
+}
+
+/* The next chunk with something to hand out becomes current. */
+static bool next_chunk(struct sp_cache *cache, unsigned int class)
+{
+	struct sp_bin *bin = &cache->bin[class];
+	struct sp_chunk *chunk;
+
+	retire_current(cache, class);
+	if (sp_list_empty(&bin->available)) {
+		chunk = new_chunk(cache, class);
+	} else {
+		chunk = container_of(bin->available.next, struct sp_chunk, link);
+		sp_list_remove(&chunk->link);
+	}
+	if (!chunk)
+		return false;
+	chunk->used += SP_CHUNK_CURRENT;
+	set_current(cache, class, chunk);
+	return true;
+}
+
+void *sp_cache_refill(struct sp_cache *cache, unsigned int class)
+{
+	struct sp_bin *bin = &cache->bin[class];
+	struct sp_object *object;
+
+	tick(cache);
+	drain(cache);
+	while (!bin->current->free && !sp_chunk_carve(bin->current))
+		if (!next_chunk(cache, class))
+			return NULL;
+	object = bin->current->free;
+	bin->current->free = object->next;
+	bin->current->used++;
+	return object;
+}
+
+static void free_own(struct sp_cache *cache, struct sp_chunk *chunk,
+		     struct sp_object *object)
+{
+	if (chunk->free == object)
+		sp_fatal_double_free(object);
+	if (is_full(chunk))
+		chunk_unfull(cache, chunk);
+	object->next = chunk->free;
+	chunk->free = object;
+	if (--chunk->used > 0)
+		return;
+	if (chunk->used < 0)
+		sp_fatal_underflow(object);
+	chunk_empty(cache, chunk);
+}
+
+void sp_cache_free_slow(struct sp_cache *cache, struct sp_chunk *chunk,
+			struct sp_object *object)
+{
+	uintptr_t owner = atomic_load_explicit(&chunk->owner, memory_order_relaxed);
+
+	if ((owner & ~SP_CHUNK_FULL) == (uintptr_t)cache) {
+		free_own(cache, chunk, object);
+		return;
+	}
+	tick(cache);
+	sp_remote_free(&cache->remote, chunk, object);
+}
+
+/* ---- life of a cache ---------------------------------------------------- */
+
+static void reset(struct sp_cache *cache)
+{
+	for (size_t i = 0; i < SP_SLOTS; i++)
+		cache->slot[i] = &sp_no_chunk;
+	for (unsigned int class = 0; class < SP_CLASSES; class++) {
+		cache->bin[class].current = &sp_no_chunk;
+		sp_list_init(&cache->bin[class].available);
+	}
+	sp_list_init(&cache->link);
+}
+
+struct sp_cache *sp_cache_new(struct sp_node *node)
+{
+	struct sp_cache *cache = sp_meta_alloc(sizeof(*cache));
+
+	if (!cache)
+		return NULL;
+	reset(cache);
+	cache->node = node;
+	atomic_fetch_add_explicit(&caches, 1, memory_order_relaxed);
+	return cache;
+}
+
+uint64_t sp_cache_count(void)
+{
+	return atomic_load_explicit(&caches, memory_order_relaxed);
+}
+
+/* An orphan first: it has memory.  The newest, whose memory is warm. */
+static struct sp_cache *adopt(struct sp_node *node)
+{
+	struct sp_cache *cache = NULL;
+	struct sp_list *from;
+
+	sp_lock(&node->lock);
+	from = sp_list_empty(&node->orphans) ? &node->spare : &node->orphans;
+	if (!sp_list_empty(from)) {
+		cache = container_of(from->next, struct sp_cache, link);
+		sp_list_remove(&cache->link);
+		node->norphans -= from == &node->orphans;
+	}
+	sp_unlock(&node->lock);
+	return cache;
+}
+
+struct sp_cache *sp_cache_get(void)
+{
+	struct sp_cache *cache = sp_cache_mine;
+	struct sp_node *node;
+
+	if (likely(cache != &sp_cache_none))
+		return cache;
+	node = sp_node_here();
+	cache = adopt(node);
+	if (!cache)
+		cache = sp_cache_new(node);
+	if (cache)
+		sp_cache_mine = cache;
+	return cache;
+}
+
+/* Back to the node: with chunks as an orphan, without as a spare. */
+static void hand_over(struct sp_cache *cache)
+{
+	struct sp_node *node = cache->node;
+	bool orphan = cache->nchunks != 0;
+
+	sp_lock(&node->lock);
+	sp_list_push(orphan ? &node->orphans : &node->spare, &cache->link);
+	node->norphans += orphan;
+	sp_unlock(&node->lock);
+}
+
+void sp_cache_trim(struct sp_cache *cache)
+{
+	drain(cache);
+	sp_remote_flush(&cache->remote);
+	for (unsigned int class = 0; class < SP_CLASSES; class++)
+		if (cache->bin[class].current->used == SP_CHUNK_CURRENT)
+			retire_current(cache, class);
+}
+
+void sp_cache_exit(struct sp_cache *cache)
+{
+	sp_cache_mine = &sp_cache_none;
+	sp_cache_trim(cache);
+	hand_over(cache);
+	sp_reclaim_wake();
+}
+
+void sp_cache_reclaim_orphans(struct sp_node *node, unsigned int most)
+{
+	while (most--) {
+		struct sp_cache *cache = NULL;
+
+		sp_lock(&node->lock);
+		if (!sp_list_empty(&node->orphans)) {
+			/* The oldest, and back to the newest end when done. */
+			cache = container_of(node->orphans.prev, struct sp_cache, link);
+			sp_list_remove(&cache->link);
+			node->norphans--;
+		}
+		sp_unlock(&node->lock);
+		if (!cache)
+			return;
+		sp_cache_trim(cache);
+		hand_over(cache);
+	}
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * A thread's cache: for each size class the chunk it allocates from.
+ *
+ *	sp_cache_mine -> cache -> slot[(size + 15) / 16] -> chunk -> free object
+ *	                       -> bin[class].current ------^
+ *	                       -> bin[class].available -> chunks with free objects
+ *	                       -> inbox <- batches of objects freed by others
+ *	                       -> out: batches of others' objects on their way
+ *
+ * Only the owning thread touches a cache, but for owner words, read by all, and
+ * the inbox, pushed to by all.  So the hit path has no lock, no atomic
+ * read-modify-write and no system call.
+ *
+ * A cache outlives its thread: on exit it goes to the node whole, in O(1), as an
+ * orphan; the next thread that starts there takes it over, or the reclaimer
+ * empties it.  Caches are never freed, so a late push to an inbox is always
+ * good.
+ */
+#ifndef SP_CACHE_H
+#define SP_CACHE_H
+
+#include "chunk.h"
+#include "node.h"
+#include "remote.h"
+#include "size.h"
+
+#define SP_SLOTS	(SP_SMALL_MAX / SP_ALIGN + 1)
+
+struct sp_bin {
+	struct sp_chunk *current;	/* &sp_no_chunk: none */
+	struct sp_list available;
+	uint32_t grown;			/* chunks taken in a row: they get larger */
+};
+
+struct sp_cache {
+	struct sp_chunk *slot[SP_SLOTS];	/* bin[class].current, by size */
+	struct sp_bin bin[SP_CLASSES];
+	struct sp_node *node;
+	struct sp_remote remote;
+	struct sp_list link;		/* node's orphans or spare; its lock */
+	uint64_t nchunks;		/* chunks owned */
+	uint32_t ticks;			/* slow paths taken */
+} __attribute__((aligned(SP_CACHE_LINE)));
+
+/* A cache without chunks: every allocation takes the slow path. */
+extern struct sp_cache sp_cache_none;
+extern sp_tls struct sp_cache *sp_cache_mine;
+
+/*
+ * The slow path of an allocation up to SP_MEDIUM_MAX, of class @class, with
+ * @cache: the caller's own, or one that it has locked up.  NULL: out of memory.
+ */
+void *sp_cache_refill(struct sp_cache *cache, unsigned int class);
+/* Free an object that is not on the hit path: see the table in chunk.h. */
+void sp_cache_free_slow(struct sp_cache *cache, struct sp_chunk *chunk,
+			struct sp_object *object);
+
+/* The calling thread's cache, taken over or made when it has none; NULL: none. */
+struct sp_cache *sp_cache_get(void);
+/* The thread ends: hand its cache to the node. */
+void sp_cache_exit(struct sp_cache *cache);
+/* A cache of its own for a purpose; nobody else knows it.  NULL: no memory. */
+struct sp_cache *sp_cache_new(struct sp_node *node);
+/* Give back the orphans' empty chunks; bounded by @most orphans. */
+void sp_cache_reclaim_orphans(struct sp_node *node, unsigned int most);
+/* Give back the calling thread's own empty chunks. */
+void sp_cache_trim(struct sp_cache *cache);
+/* Caches made so far. */
+uint64_t sp_cache_count(void);
+
+#endif

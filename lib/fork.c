@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * fork(2): the forking thread holds every lock of the library across it, so that
+ * the child finds all structures in order.
+ *
+ * The anonymous sources are private mappings: the kernel copies on write.  The
+ * device's mapping is shared, so with fork:copy the child replaces it by copies
+ * at once, in a client of its own, and the parent's forking thread waits until
+ * that is done; other threads of the parent wait when they come to a slow path.
+ * It learns of the end by a pipe, whose write end dies with the child.
+ *
+ * What this picture is not: threads of the parent that go on writing to objects
+ * meanwhile are seen doing so.  A copy of the moment needs the kernel's help.
+ *
+ * Caches of the parent's other threads stay theirs in the child, that is
+ * nobody's: a thread may have been in the middle of a hit path.  What they hold
+ * is lost to the child; frees into their chunks are still good.
+ */
+#include <pthread.h>
+
+#include "fork.h"
+#include "init.h"
+#include "alloc.h"
+#include "meta.h"
+#include "node.h"
+#include "reclaim.h"
+#include "region.h"
+#include "sys.h"
+
+/* Both are used by one thread at a time: the one that holds the locks. */
+static int done[2] = { -1, -1 };
+static uint64_t fallbacks;
+
+/* In rank order, outermost first. */
+static void for_each_lock(void (*fn)(struct sp_lock *))
+{
+	fn(&sp_init_lock);
+	fn(&sp_region_lock);
+	for (int id = 0; id < SP_MAX_NODES; id++)
+		if (sp_node_get(id))
+			fn(sp_alloc_onnode_lock(id));
+	for (int id = 0; id < SP_MAX_NODES; id++)
+		if (sp_node_get(id))
+			fn(&sp_nodes[id].lock);
+	fn(&sp_space_lock);
+	fn(&sp_meta_lock);
+}
+
+static bool copies(void)
+{
+	return sp_space_source() && sp_space_source()->shared &&
+	       sp_conf.fork == SP_FORK_COPY;
+}
+
+static void prepare(void)
+{
+	for_each_lock(sp_lock);
+	if (copies() && sp_sys_pipe(done))
+		done[0] = done[1] = -1;
+}
+
+static void in_parent(void)
+{
+	char byte;
+
+	if (done[0] >= 0) {
+		sp_sys_close(done[1]);
+		sp_sys_read(done[0], &byte, 1);	/* until the child closes its end */
+		sp_sys_close(done[0]);
+		done[0] = done[1] = -1;
+	}
+	for_each_lock(sp_unlock);
+}
+
+static void in_child(void)
+{
+	if (copies()) {
+		for (int id = 0; id < SP_MAX_NODES; id++)
+			if (sp_node_get(id))
+				sp_node_drop_ready(&sp_nodes[id], sp_conf.decay_ms);
+		fallbacks = sp_space_unshare();
+	}
+	if (done[0] >= 0) {
+		sp_sys_close(done[0]);
+		sp_sys_close(done[1]);
+		done[0] = done[1] = -1;
+	}
+	sp_reclaim_fork_child();
+	for_each_lock(sp_lock_reset);
+}
+
+void sp_fork_init(void)
+{
+	pthread_atfork(prepare, in_parent, in_child);
+}
+
+uint64_t sp_fork_fallbacks(void)
+{
+	return fallbacks;
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Starting up.  Under preload the first allocation comes from the dynamic
+ * loader, before any constructor: nothing here may allocate, use stdio or wait
+ * for another thread, and what does need a running C library (fork handlers, the
+ * key for thread exit) waits for the constructor in thread.c.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend.h"
+#include "fatal.h"
+#include "init.h"
+#include "lock.h"
+#include "node.h"
+#include "reclaim.h"
+#include "slabpool.h"
+#include "sys.h"
+
+#define WINDOW		((size_t)1 << 40)
+
+/* preload.c has the strong definition. */
+__attribute__((weak)) const bool sp_init_preload = false;
+
+struct sp_conf sp_conf;
+
+enum { UNTRIED, READY, FAILED };
+
+struct sp_lock sp_init_lock = SP_LOCK_INIT(SP_RANK_INIT);
+/* Release after everything is set up pairs with the acquire in sp_init(). */
+static _Atomic int state;
+static int result;		/* these two are written once, before state */
+static char message[512];
+
+static const struct sp_backend *const sources[] = {
+	[SP_BACKEND_DEVICE] = &sp_backend_device,
+	[SP_BACKEND_HUGETLB] = &sp_backend_hugetlb,
+	[SP_BACKEND_THP] = &sp_backend_thp,
+};
+
+/* Nodes with memory, from a list such as "0-1,4"; node 0 where sysfs is not. */
+static uint64_t read_nodes(void)
+{
+	char text[256] = "";
+	const char *s = text;
+	uint64_t nodes = 0;
+	int fd = sp_sys_open("/sys/devices/system/node/has_memory", O_RDONLY);
+
+	if (fd >= 0) {
+		sp_sys_read(fd, text, sizeof(text) - 1);
+		sp_sys_close(fd);
+	}
+	while (*s >= '0' && *s <= '9') {
+		unsigned int first = 0, last;
+
+		while (*s >= '0' && *s <= '9')
+			first = first * 10 + (unsigned int)(*s++ - '0');
+		last = first;
+		if (*s == '-')
+			for (s++, last = 0; *s >= '0' && *s <= '9'; s++)
+				last = last * 10 + (unsigned int)(*s - '0');
+		for (unsigned int n = first; n <= last && n < SP_MAX_NODES; n++)
+			nodes |= 1ull << n;
+		s += *s == ',';
+	}
+	return nodes ? nodes : 1;
+}
+
+/* A 1 TiB window, or half of what the process may have. */
+static size_t window_size(void)
+{
+	uint64_t limit = sp_sys_address_limit();
+
+	return limit / 2 < WINDOW ? (size_t)(limit / 2) : WINDOW;
+}
+
+/*
+ * Does a source work?  Open it and take the first hpage from it: an empty pool
+ * is found out now, not by the first allocation.
+ */
+static int try_source(const struct sp_backend *backend, struct sp_text *why)
+{
+	struct sp_node *node = sp_node_here();
+	int err = backend->open(why);
+
+	if (err)
+		return err;
+	sp_space_set_source(backend);
+	err = sp_node_first_hpage(node);
+	if (err)
+		backend->explain(why, node->id, err);
+	return err;
+}
+
+static int choose_source(struct sp_text *why)
+{
+	int first = (int)sp_conf.backend, last = first, err = -ENODEV;
+
+	if (first == SP_BACKEND_AUTO) {
+		first = SP_BACKEND_DEVICE;
+		last = SP_BACKEND_THP;
+	}
+	for (int i = first; i <= last; i++) {
+		if (why->len)
+			sp_text_add(why, "; ");
+		err = try_source(sources[i], why);
+		if (!err)
+			break;
+	}
+	/* The last source may have had nothing to say. */
+	if (why->len > 1 && strcmp(why->buf + why->len - 2, "; ") == 0)
+		why->buf[why->len -= 2] = '\0';
+	return err;
+}
+
+static void say_source(void)
+{
+	char buf[700];
+	struct sp_text text = SP_TEXT(buf);
+
+	sp_text_add(&text, "slabpool: source ");
+	sp_text_add(&text, sp_space_source()->name);
+	if (message[0]) {
+		sp_text_add(&text, " (");
+		sp_text_add(&text, message);
+		sp_text_add(&text, ")");
+	}
+	sp_text_line(&text, STDERR_FILENO);
+}
+
+/* A bad option: an error for a linked program, a line for a preloaded one. */
+static int read_options(void)
+{
+	char buf[sizeof(message) + 32];
+	struct sp_text line = SP_TEXT(buf);
+	int err = sp_conf_read(&sp_conf, message, sizeof(message));
+
+	if (!err || !sp_init_preload)
+		return err;
+	if (sp_conf.abort_conf)
+		sp_fatal_source(message);
+	sp_text_add(&line, "slabpool: ");
+	sp_text_add(&line, message);
+	sp_text_add(&line, " (ignored)");
+	sp_text_line(&line, STDERR_FILENO);
+	message[0] = '\0';
+	return 0;
+}
+
+static int check_node(void)
+{
+	struct sp_text why = SP_TEXT(message);
+
+	if (sp_conf.node == UINT64_MAX)
+		return 0;
+	if (!sp_node_get((int)sp_conf.node)) {
+		sp_text_add(&why, "SLABPOOL_CONF: node ");
+		sp_text_add_u64(&why, sp_conf.node);
+		sp_text_add(&why, " does not exist or has no memory");
+		return -EINVAL;
+	}
+	sp_node_force((int)sp_conf.node);
+	return 0;
+}
+
+static int set_up(void)
+{
+	struct sp_text why = SP_TEXT(message);
+	int err;
+
+	err = read_options();
+	if (err)
+		return err;
+	sp_node_init(read_nodes(), sp_conf.decay_ms);
+	err = check_node();
+	if (err)
+		return err;
+	err = sp_space_init(window_size(), sp_conf.limit, sp_conf.fork == SP_FORK_NONE);
+	if (err) {
+		sp_text_add(&why, "no address space for the heap: ");
+		sp_text_add_error(&why, err);
+		return err;
+	}
+	err = choose_source(&why);
+	if (err)
+		return err;
+	sp_reclaim_init(sp_conf.background_thread);
+	return 0;
+}
+
+static noinline int first_call(void)
+{
+	sp_lock(&sp_init_lock);
+	if (atomic_load_explicit(&state, memory_order_relaxed) == UNTRIED) {
+		result = set_up();
+		if (result && sp_init_preload)
+			sp_fatal_source(message);
+		if (!result && sp_conf.verbose)
+			say_source();
+		atomic_store_explicit(&state, result ? FAILED : READY,
+				      memory_order_release);
+	}
+	sp_unlock(&sp_init_lock);
+	return result;
+}
+
+int sp_init(void)
+{
+	if (likely(atomic_load_explicit(&state, memory_order_acquire) == READY))
+		return 0;
+	return first_call();
+}
+
+int slabpool_init(void)
+{
+	return sp_init();
+}
+
+const char *slabpool_init_error(void)
+{
+	sp_init();
+	return message;
+}

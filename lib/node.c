@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#include "fatal.h"
+#include "meta.h"
+#include "node.h"
+#include "reclaim.h"
+#include "sys.h"
+
+#define PURGE_BATCH	64	/* hpages given back with one system call */
+
+struct sp_node sp_nodes[SP_MAX_NODES];
+
+/* Set by sp_node_init(), then read only; forced also by options. */
+static uint64_t mask;
+static int forced = SLABPOOL_NODE_LOCAL;
+
+void sp_node_init(uint64_t nodes, uint64_t decay_ms)
+{
+	uint64_t now = sp_sys_now_ns();
+
+	mask = nodes;
+	for (int id = 0; id < SP_MAX_NODES; id++) {
+		struct sp_node *node = &sp_nodes[id];
+
+		if (!(nodes >> id & 1))
+			continue;
+		node->lock.rank = SP_RANK_NODE;
+		node->id = id;
+		sp_list_init(&node->ready);
+		sp_list_init(&node->chunks);
+		sp_list_init(&node->orphans);
+		sp_list_init(&node->spare);
+		for (int kind = 0; kind < SP_KINDS; kind++)
+			for (int b = 0; b < SP_BUCKETS; b++)
+				sp_list_init(&node->buckets[kind][b]);
+		sp_decay_init(&node->decay, decay_ms, now);
+	}
+}
+
+uint64_t sp_node_mask(void)
+{
+	return mask;
+}
+
+struct sp_node *sp_node_get(int id)
+{
+	return id >= 0 && id < SP_MAX_NODES && (mask >> id & 1) ? &sp_nodes[id] : NULL;
+}
+
+void sp_node_force(int id)
+{
+	forced = id;
+}
+
+struct sp_node *sp_node_here(void)
+{
+	int id = forced >= 0 ? forced : sp_sys_this_node();
+	struct sp_node *node = sp_node_get(id);
+
+	/* A node of CPUs without memory: the first that has some. */
+	return node ? node : &sp_nodes[__builtin_ctzll(mask)];
+}
+
+/* ---- buckets ------------------------------------------------------------ */
+
+/*
+ * Buckets 0 to 7 hold hpages whose longest run is that long; from 8 on there are
+ * four to a doubling: 8-9, 10-11, ... 224-255, 256.  @up: the first bucket in
+ * which every hpage fits @n; otherwise the one in which an hpage with run @n lies.
+ */
+static unsigned int bucket_of(unsigned int n, bool up)
+{
+	unsigned int top;
+
+	if (n <= 8)
+		return n;
+	top = 31 - (unsigned int)__builtin_clz(n);
+	if (up) {
+		n += (1u << (top - 2)) - 1;
+		top = 31 - (unsigned int)__builtin_clz(n);
+	}
+	return 8 + (top - 3) * 4 + ((n >> (top - 2)) & 3);
+}
+
+static void bucket_remove(struct sp_node *node, struct sp_hpage *hpage)
+{
+	unsigned int b = bucket_of(hpage->longest, false);
+	struct sp_list *list = &node->buckets[hpage->kind][b];
+
+	if (hpage->longest == 0)
+		return;
+	sp_list_remove(&hpage->link);
+	if (sp_list_empty(list))
+		node->filled[hpage->kind] &= ~(1u << b);
+}
+
+/* Nearly sorted is enough: fuller than the first goes first, else behind it. */
+static void bucket_insert(struct sp_node *node, struct sp_hpage *hpage)
+{
+	unsigned int b = bucket_of(hpage->longest, false);
+	struct sp_list *list = &node->buckets[hpage->kind][b];
+	struct sp_hpage *first = container_of(list->next, struct sp_hpage, link);
+
+	if (hpage->longest == 0)
+		return;		/* full: its first chunk that comes back brings it here */
+	if (sp_list_empty(list) || hpage->nused >= first->nused)
+		sp_list_push(list, &hpage->link);
+	else
+		sp_list_insert(&hpage->link, list->next, list->next->next);
+	node->filled[hpage->kind] |= 1u << b;
+}
+
+/* The hpage to divide further, and where; -1: none fits. */
+static int find_run(struct sp_node *node, enum sp_kind kind, unsigned int units,
+		    unsigned int align, struct sp_hpage **found)
+{
+	uint32_t fits = node->filled[kind] & (~0u << bucket_of(units, true));
+
+	while (fits) {
+		unsigned int b = (unsigned int)__builtin_ctz(fits);
+		struct sp_list *list = &node->buckets[kind][b];
+		struct sp_hpage *hpage = container_of(list->next, struct sp_hpage, link);
+		int at = sp_hpage_find(hpage, units, align);
+
+		if (at >= 0) {
+			*found = hpage;
+			return at;
+		}
+		fits &= fits - 1;	/* only an alignment fails here */
+	}
+	return -1;
+}
+
+/* ---- ready hpages ------------------------------------------------------- */
+
+static void make_ready(struct sp_node *node, struct sp_hpage *hpage, uint64_t now)
+{
+	hpage->state = SP_HPAGE_READY;
+	sp_list_push(&node->ready, &hpage->link);
+	sp_space_mark_ready(hpage, true);
+	sp_decay_add(&node->decay, now, 1);
+}
+
+static void unready(struct sp_hpage *hpage)
+{
+	sp_list_remove(&hpage->link);
+	sp_space_mark_ready(hpage, false);
+}
+
+static struct sp_hpage *pop_ready(struct sp_node *node)
+{
+	struct sp_hpage *hpage = container_of(node->ready.next, struct sp_hpage, link);
+
+	if (sp_list_empty(&node->ready))
+		return NULL;
+	unready(hpage);
+	sp_decay_reuse(&node->decay, 1);
+	return hpage;
+}
+
+size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all)
+{
+	struct sp_extent extents[PURGE_BATCH];
+	size_t given = 0, n;
+
+	do {
+		uint64_t stay;
+
+		n = 0;
+		sp_lock(&node->lock);
+		stay = all ? 0 : sp_decay_limit(&node->decay, now_ns);
+		while (n < PURGE_BATCH && node->decay.total > stay) {
+			struct sp_hpage *hpage = container_of(node->ready.prev,
+							      struct sp_hpage, link);
+
+			unready(hpage);
+			sp_decay_purged(&node->decay, 1);
+			hpage->state = SP_HPAGE_FREE;
+			extents[n++] = sp_space_extent(hpage, 1, node->id);
+		}
+		sp_unlock(&node->lock);
+		if (n)
+			sp_space_decommit(extents, n);
+		for (size_t i = 0; i < n; i++)
+			sp_space_give(&extents[i]);
+		given += n * SP_HPAGE;
+	} while (n == PURGE_BATCH);
+	return given;
+}
+
+uint64_t sp_node_next_purge(struct sp_node *node, uint64_t now_ns)
+{
+	uint64_t next;
+
+	sp_lock(&node->lock);
+	next = sp_decay_next(&node->decay, now_ns);
+	sp_unlock(&node->lock);
+	return next;
+}
+
+void sp_node_drop_ready(struct sp_node *node, uint64_t decay_ms)
+{
+	struct sp_hpage *hpage;
+
+	while ((hpage = pop_ready(node))) {
+		struct sp_extent extent = sp_space_extent(hpage, 1, node->id);
+
+		hpage->state = SP_HPAGE_FREE;
+		sp_space_forget(&extent);
+	}
+	sp_decay_init(&node->decay, decay_ms, sp_sys_now_ns());
+}
+
+/* ---- growing ------------------------------------------------------------ */
+
+static size_t purge_all_nodes(void)
+{
+	size_t given = 0;
+
+	for (int id = 0; id < SP_MAX_NODES; id++)
+		if (sp_node_get(id))
+			given += sp_node_purge(&sp_nodes[id], 0, true);
+	return given;
+}
+
+static int take_committed(struct sp_node *node, size_t hpages, size_t align,
+			  enum sp_touch touch, struct sp_extent *extent)
+{
+	int err = sp_space_take(hpages, align, node->id, extent);
+
+	if (err)
+		return err;
+	err = sp_space_commit(extent, touch);
+	/* Over the limit, or the source is empty: our own reserve first. */
+	if (err && purge_all_nodes())
+		err = sp_space_commit(extent, touch);
+	if (err)
+		sp_space_give(extent);
+	return err;
+}
+
+/* An hpage nobody else sees yet, committed.  No lock held. */
+static int grow(struct sp_node *node, enum sp_touch touch, struct sp_hpage **grown)
+{
+	struct sp_extent extent;
+	struct sp_hpage *hpage;
+	int err = take_committed(node, 1, SP_HPAGE, touch, &extent);
+
+	if (err)
+		return err;
+	hpage = sp_space_hpage(extent.addr);
+	sp_list_init(&hpage->link);
+	hpage->addr = extent.addr;
+	hpage->resident = touch == SP_TOUCH_ALL;
+	sp_hpage_reset(hpage);
+	*grown = hpage;
+	return 0;
+}
+
+int sp_node_first_hpage(struct sp_node *node)
+{
+	struct sp_hpage *hpage;
+	int err = grow(node, SP_TOUCH_SMALL, &hpage);
+
+	if (err)
+		return err;
+	/* Not populated, and that is meant: a process may never need it all. */
+	hpage->resident = true;
+	sp_lock(&node->lock);
+	make_ready(node, hpage, sp_sys_now_ns());
+	sp_unlock(&node->lock);
+	return 0;
+}
+
+/* Touch what a huge object's owner left untouched.  No lock held. */
+static void make_resident(struct sp_node *node, struct sp_hpage *hpage)
+{
+	struct sp_extent extent = sp_space_extent(hpage, 1, node->id);
+
+	hpage->resident = sp_space_populate(&extent) == 0;
+}
+
+/* Get an hpage for @kind into the buckets.  Called and left with the lock held. */
+static bool add_hpage(struct sp_node *node, enum sp_kind kind)
+{
+	struct sp_hpage *hpage = pop_ready(node);
+	int err = 0;
+
+	if (!hpage || !hpage->resident) {
+		sp_unlock(&node->lock);
+		if (hpage)
+			make_resident(node, hpage);
+		else
+			err = grow(node, SP_TOUCH_ALL, &hpage);
+		sp_lock(&node->lock);
+	}
+	if (err)
+		return false;
+	hpage->state = SP_HPAGE_RUNS;
+	hpage->kind = kind;
+	bucket_insert(node, hpage);
+	return true;
+}
+
+/* ---- chunks ------------------------------------------------------------- */
+
+static struct sp_chunk *take_descriptor(struct sp_node *node)
+{
+	struct sp_chunk *chunk = container_of(node->chunks.next, struct sp_chunk, link);
+
+	if (sp_list_empty(&node->chunks)) {
+		chunk = sp_meta_alloc(sizeof(*chunk));
+		if (!chunk)
+			return NULL;
+		sp_list_init(&chunk->link);
+		chunk->node = node;
+		return chunk;
+	}
+	sp_list_remove(&chunk->link);
+	return chunk;
+}
+
+static void give_descriptor(struct sp_node *node, struct sp_chunk *chunk)
+{
+	chunk->state = SP_CHUNK_UNUSED;
+	sp_list_push(&node->chunks, &chunk->link);
+}
+
+/* Divide an hpage; the lock is held, and let go while the node grows. */
+static bool take_run(struct sp_node *node, struct sp_chunk *chunk, enum sp_kind kind,
+		     unsigned int units, unsigned int align)
+{
+	struct sp_hpage *hpage;
+	int at;
+
+	while ((at = find_run(node, kind, units, align, &hpage)) < 0)
+		if (!add_hpage(node, kind))
+			return false;
+	bucket_remove(node, hpage);
+	chunk->zero = sp_hpage_take(hpage, (unsigned int)at, units);
+	bucket_insert(node, hpage);
+	chunk->addr = hpage->addr + (size_t)at * SP_UNIT;
+	chunk->units = (uint16_t)units;
+	node->active += units * SP_UNIT;
+	return true;
+}
+
+struct sp_chunk *sp_node_take_chunk(struct sp_node *node, enum sp_kind kind,
+				    unsigned int units, unsigned int align,
+				    unsigned int entered)
+{
+	struct sp_chunk *chunk;
+
+	sp_lock(&node->lock);
+	chunk = take_descriptor(node);
+	if (chunk && !take_run(node, chunk, kind, units, align)) {
+		give_descriptor(node, chunk);
+		chunk = NULL;
+	}
+	if (chunk)
+		sp_chunk_enter(chunk, chunk->addr, entered);
+	sp_unlock(&node->lock);
+	return chunk;
+}
+
+/* Adjoining ready hpages; the lock is held. */
+static bool take_ready_huge(struct sp_node *node, struct sp_chunk *chunk, size_t hpages,
+			    size_t align)
+{
+	struct sp_hpage *first = NULL;
+
+	if (node->decay.total >= hpages)
+		first = sp_space_find_ready(hpages, align, node->id);
+	if (!first)
+		return false;
+	for (size_t i = 0; i < hpages; i++) {
+		struct sp_hpage *hpage = sp_space_hpage(first->addr + i * SP_HPAGE);
+
+		unready(hpage);
+		hpage->state = SP_HPAGE_HUGE;
+	}
+	sp_decay_reuse(&node->decay, (uint32_t)hpages);
+	chunk->addr = first->addr;
+	chunk->zero = false;
+	return true;
+}
+
+static bool take_fresh_huge(struct sp_node *node, struct sp_chunk *chunk, size_t hpages,
+			    size_t align)
+{
+	struct sp_extent extent;
+
+	if (take_committed(node, hpages, align, SP_TOUCH_LAZY, &extent))
+		return false;
+	for (size_t i = 0; i < hpages; i++) {
+		struct sp_hpage *hpage = sp_space_hpage(extent.addr + i * SP_HPAGE);
+
+		sp_list_init(&hpage->link);
+		hpage->addr = extent.addr + i * SP_HPAGE;
+		hpage->state = SP_HPAGE_HUGE;
+		hpage->resident = false;
+		sp_hpage_reset(hpage);
+	}
+	chunk->addr = extent.addr;
+	chunk->zero = true;
+	return true;
+}
+
+struct sp_chunk *sp_node_take_huge(struct sp_node *node, size_t hpages, size_t align)
+{
+	struct sp_chunk *chunk;
+	bool found;
+
+	sp_lock(&node->lock);
+	chunk = take_descriptor(node);
+	found = chunk && take_ready_huge(node, chunk, hpages, align);
+	sp_unlock(&node->lock);
+	if (!chunk)
+		return NULL;
+	if (!found)
+		found = take_fresh_huge(node, chunk, hpages, align);
+	sp_lock(&node->lock);
+	if (found) {
+		chunk->units = 0;
+		chunk->hpages = hpages;
+		node->active += hpages * SP_HPAGE;
+		sp_chunk_enter(chunk, chunk->addr, 1);
+	} else {
+		give_descriptor(node, chunk);
+		chunk = NULL;
+	}
+	sp_unlock(&node->lock);
+	return chunk;
+}
+
+/* The lock is held for the three below. */
+static void give_run(struct sp_node *node, struct sp_chunk *chunk, uint64_t now)
+{
+	struct sp_hpage *hpage = sp_space_hpage(chunk->addr);
+	unsigned int at = (unsigned int)((size_t)(chunk->addr - hpage->addr) >> SP_UNIT_SHIFT);
+
+	bucket_remove(node, hpage);
+	sp_hpage_give(hpage, at, chunk->units);
+	node->active -= chunk->units * SP_UNIT;
+	if (hpage->nused == 0)
+		make_ready(node, hpage, now);
+	else
+		bucket_insert(node, hpage);
+}
+
+static void give_huge(struct sp_node *node, struct sp_chunk *chunk, uint64_t now)
+{
+	for (size_t i = 0; i < chunk->hpages; i++) {
+		struct sp_hpage *hpage = sp_space_hpage(chunk->addr + i * SP_HPAGE);
+
+		for (size_t w = 0; w < SP_HPAGE_WORDS; w++)
+			hpage->dirty[w] = ~0ull;
+		make_ready(node, hpage, now);
+	}
+	node->active -= chunk->hpages * SP_HPAGE;
+}
+
+static void give(struct sp_node *node, struct sp_chunk *chunk, unsigned int entered,
+		 uint64_t now)
+{
+	atomic_store_explicit(&chunk->owner, 0, memory_order_relaxed);
+	sp_chunk_enter(&sp_no_chunk, chunk->addr, entered);
+	if (chunk->units)
+		give_run(node, chunk, now);
+	else
+		give_huge(node, chunk, now);
+	give_descriptor(node, chunk);
+}
+
+void sp_node_give_chunk(struct sp_chunk *chunk, unsigned int entered)
+{
+	struct sp_node *node = chunk->node;
+	uint64_t now = sp_sys_now_ns();
+	bool wake;
+
+	sp_lock(&node->lock);
+	wake = node->decay.total == 0;
+	give(node, chunk, entered, now);
+	wake = wake && node->decay.total;
+	sp_unlock(&node->lock);
+	if (wake)
+		sp_reclaim_wake();
+}
+
+bool sp_node_give_large(struct sp_chunk *chunk, const void *ptr)
+{
+	struct sp_node *node = chunk->node;
+	uint64_t now = sp_sys_now_ns();
+	bool ours, wake;
+
+	sp_lock(&node->lock);
+	ours = (chunk->state == SP_CHUNK_LARGE || chunk->state == SP_CHUNK_HUGE) &&
+	       chunk->addr == ptr;
+	wake = node->decay.total == 0;
+	if (ours)
+		give(node, chunk, 1, now);
+	wake = wake && node->decay.total;
+	sp_unlock(&node->lock);
+	if (wake)
+		sp_reclaim_wake();
+	return ours;
+}
+
+void sp_node_counts(struct sp_node *node, uint64_t *unused, uint64_t *active,
+		    uint64_t *orphans)
+{
+	sp_lock(&node->lock);
+	*unused = node->decay.total * SP_HPAGE;
+	*active = node->active;
+	*orphans = node->norphans;
+	sp_unlock(&node->lock);
+}
+
+bool sp_node_check(struct sp_node *node)
+{
+	uint64_t ready = 0;
+	bool ok = true;
+
+	sp_lock(&node->lock);
+	for (struct sp_list *l = node->ready.next; l != &node->ready; l = l->next)
+		ready++;
+	ok = ready == node->decay.total;
+	for (int kind = 0; kind < SP_KINDS; kind++) {
+		for (unsigned int b = 0; b < SP_BUCKETS; b++) {
+			struct sp_list *list = &node->buckets[kind][b];
+
+			ok = ok && sp_list_empty(list) == !(node->filled[kind] >> b & 1);
+			for (struct sp_list *l = list->next; l != list; l = l->next) {
+				struct sp_hpage *h = container_of(l, struct sp_hpage, link);
+
+				ok = ok && sp_hpage_check(h) && h->state == SP_HPAGE_RUNS &&
+				     h->kind == kind && bucket_of(h->longest, false) == b;
+			}
+		}
+	}
+	sp_unlock(&node->lock);
+	return ok;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * The node heap: the hpages of one NUMA node, divided into chunks for the
+ * caches of its threads.
+ *
+ * An hpage with runs lies in the bucket of its longest free run; a chunk comes
+ * from the smallest bucket that surely fits, fullest hpage first, so that the
+ * others can empty (TEMERAIRE, Hunter et al., OSDI 2021).  An empty hpage goes
+ * to the ready list, newest first, from where it is used again or given back by
+ * decay.
+ */
+#ifndef SP_NODE_H
+#define SP_NODE_H
+
+#include "chunk.h"
+#include "decay.h"
+#include "list.h"
+#include "lock.h"
+
+#define SP_BUCKETS	29
+
+struct sp_node {
+	struct sp_lock lock;		/* guards everything below */
+	int id;
+	struct sp_list buckets[SP_KINDS][SP_BUCKETS];
+	uint32_t filled[SP_KINDS];	/* bit b: buckets[kind][b] is not empty */
+	struct sp_list ready;		/* newest first */
+	struct sp_decay decay;		/* of the ready ones */
+	struct sp_list chunks;		/* unused descriptors */
+	struct sp_list orphans;		/* caches whose thread is gone */
+	struct sp_list spare;		/* caches that own nothing */
+	uint64_t active;		/* bytes in chunks and huge objects */
+	uint64_t norphans;
+} __attribute__((aligned(SP_CACHE_LINE)));
+
+extern struct sp_node sp_nodes[SP_MAX_NODES];
+
+/* Set up the nodes of @mask (bit n: node n has memory). */
+void sp_node_init(uint64_t mask, uint64_t decay_ms);
+uint64_t sp_node_mask(void);
+/* The node for the calling thread: the one forced by option, or its CPU's. */
+struct sp_node *sp_node_here(void);
+/* NULL: no such node or one without memory. */
+struct sp_node *sp_node_get(int id);
+/* Threads start on @id whatever their CPU. */
+void sp_node_force(int id);
+
+/* Take one hpage in advance: does the source work?  0 or -errno. */
+int sp_node_first_hpage(struct sp_node *node);
+
+/*
+ * A chunk of @units units, its first byte a multiple of @align units, entered
+ * in the map for its first @entered units.  The caller fills in the rest and
+ * then the owner.  NULL: out of memory.
+ */
+struct sp_chunk *sp_node_take_chunk(struct sp_node *node, enum sp_kind kind,
+				    unsigned int units, unsigned int align,
+				    unsigned int entered);
+/* The same for an object of several hpages, aligned to @align bytes. */
+struct sp_chunk *sp_node_take_huge(struct sp_node *node, size_t hpages, size_t align);
+/* Take back a chunk without objects.  @entered: as it was taken. */
+void sp_node_give_chunk(struct sp_chunk *chunk, unsigned int entered);
+
+/*
+ * Take back the large or huge object at @ptr.  False: it is none, or another
+ * thread was faster.
+ */
+bool sp_node_give_large(struct sp_chunk *chunk, const void *ptr);
+
+/*
+ * Give back ready hpages down to what decay lets stay at @now_ns, or all of
+ * them (@all).  Return: bytes given back.
+ */
+size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all);
+/* Nanoseconds until the next purge has work; UINT64_MAX: nothing is unused. */
+uint64_t sp_node_next_purge(struct sp_node *node, uint64_t now_ns);
+
+/* Bytes unused and active. */
+void sp_node_counts(struct sp_node *node, uint64_t *unused, uint64_t *active,
+		    uint64_t *orphans);
+
+/* In the child of a fork, all locks held: forget the ready hpages. */
+void sp_node_drop_ready(struct sp_node *node, uint64_t decay_ms);
+
+/* Do the equations hold?  The caller holds no lock. */
+bool sp_node_check(struct sp_node *node);
+
+#endif

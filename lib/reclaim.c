@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "cache.h"
+#include "reclaim.h"
+#include "sys.h"
+
+#define GROWN		(32 * SP_MIB)	/* committed bytes that warrant a thread */
+#define STACK		(64 * SP_KIB)
+#define ORPHANS		64		/* looked at in a pass, so that a pass is short */
+#define ORPHAN_NS	1000000000ull	/* how often, while there are orphans */
+#define LEAST_NS	1000000ull	/* a pass's sleep: never spin */
+
+enum { ABSENT, STARTING, RUNNING };
+
+static bool wanted;			/* set once by sp_reclaim_init() */
+static _Atomic int thread;		/* ABSENT ... RUNNING */
+static _Atomic uint32_t work;		/* bumped by wakers; the futex */
+static _Atomic bool sleeping;		/* without a timer */
+
+void sp_reclaim_init(bool background)
+{
+	wanted = background;
+}
+
+static bool has_orphans(struct sp_node *node)
+{
+	uint64_t unused, active, orphans;
+
+	sp_node_counts(node, &unused, &active, &orphans);
+	return orphans;
+}
+
+/* Return: nanoseconds until there is work again. */
+static uint64_t pass(struct sp_node *node)
+{
+	uint64_t now = sp_sys_now_ns(), next;
+
+	sp_cache_reclaim_orphans(node, ORPHANS);
+	sp_node_purge(node, now, false);
+	next = sp_node_next_purge(node, now);
+	if (next > ORPHAN_NS && has_orphans(node))
+		next = ORPHAN_NS;
+	return next;
+}
+
+static uint64_t pass_all(void)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (int id = 0; id < SP_MAX_NODES; id++) {
+		struct sp_node *node = sp_node_get(id);
+		uint64_t n = node ? pass(node) : UINT64_MAX;
+
+		if (n < next)
+			next = n;
+	}
+	return next;
+}
+
+static void *background(void *unused)
+{
+	(void)unused;
+	atomic_store_explicit(&thread, RUNNING, memory_order_relaxed);
+	for (;;) {
+		uint32_t seen = atomic_load_explicit(&work, memory_order_relaxed);
+		uint64_t next;
+
+		/*
+		 * Announce the sleep before looking for work.  Sequentially
+		 * consistent, as the waker's: either it sees sleeping and bumps
+		 * work, or this pass sees what it made unused.
+		 */
+		atomic_store(&sleeping, true);
+		next = pass_all();
+		if (next != UINT64_MAX && next < LEAST_NS)
+			next = LEAST_NS;
+		sp_sys_futex_wait((uint32_t *)&work, seen,
+				  next == UINT64_MAX ? SP_FOREVER : next);
+	}
+	return NULL;
+}
+
+void sp_reclaim_wake(void)
+{
+	/* Pairs with background(): what became unused was published before. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!atomic_load(&sleeping) || !atomic_exchange(&sleeping, false))
+		return;
+	atomic_fetch_add_explicit(&work, 1, memory_order_relaxed);
+	sp_sys_futex_wake((uint32_t *)&work, 1);
+}
+
+void sp_reclaim_start(void)
+{
+	int absent = ABSENT;
+	pthread_attr_t attr;
+	pthread_t id;
+	sigset_t all;
+	size_t stack = STACK + (size_t)PTHREAD_STACK_MIN;
+
+	if (!wanted || !atomic_compare_exchange_strong(&thread, &absent, STARTING))
+		return;
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, stack);
+	pthread_attr_setsigmask_np(&attr, &all);
+	if (pthread_create(&id, &attr, background, NULL))
+		atomic_store_explicit(&thread, ABSENT, memory_order_relaxed);
+	else
+		pthread_setname_np(id, "slabpool");
+	pthread_attr_destroy(&attr);
+}
+
+void sp_reclaim_start_if_grown(void)
+{
+	struct sp_space_counts counts;
+
+	if (!wanted || atomic_load_explicit(&thread, memory_order_relaxed) != ABSENT)
+		return;
+	sp_space_counts(&counts);
+	if (counts.committed > GROWN || sp_cache_count() > 1)
+		sp_reclaim_start();
+}
+
+void sp_reclaim_tick(struct sp_node *node)
+{
+	if (atomic_load_explicit(&thread, memory_order_relaxed) != RUNNING)
+		pass(node);
+}
+
+void sp_reclaim_fork_child(void)
+{
+	atomic_store_explicit(&thread, ABSENT, memory_order_relaxed);
+	atomic_store_explicit(&sleeping, false, memory_order_relaxed);
+}

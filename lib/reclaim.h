@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * Giving back: who asks decay, and when.
+ *
+ * One background thread for the process, started when the process has grown or
+ * has several threads; before that, and with background_thread:false, the slow
+ * paths of the application's threads do it.  The thread sleeps without a timer
+ * when nothing is unused.
+ */
+#ifndef SP_RECLAIM_H
+#define SP_RECLAIM_H
+
+#include "node.h"
+
+void sp_reclaim_init(bool background);
+/* A slow path's share of the work, on its own node; no lock held. */
+void sp_reclaim_tick(struct sp_node *node);
+/* Something fell out of use: the background thread may have to set its alarm. */
+void sp_reclaim_wake(void);
+/*
+ * Start the background thread unless it runs or is not wanted.  Creates a
+ * thread: only from where the application itself could.
+ */
+void sp_reclaim_start(void);
+/* The same when the process is large enough or has several threads. */
+void sp_reclaim_start_if_grown(void);
+/* In the child of a fork the thread is gone. */
+void sp_reclaim_fork_child(void);
+
+#endif

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#include "cache.h"
+#include "fatal.h"
+#include "remote.h"
+
+#define ADDRESS_BITS	48
+#define ADDRESS_MASK	((1ull << ADDRESS_BITS) - 1)
+
+static struct sp_batch *batch_for(struct sp_remote *remote, const struct sp_chunk *chunk)
+{
+	return &remote->out[(uintptr_t)chunk / sizeof(*chunk) % SP_BATCHES];
+}
+
+static void push(struct sp_batch *batch)
+{
+	/*
+	 * The batch's objects count as handed out, so the chunk has its owner
+	 * for as long as they are not spliced; only FULL may come and go.
+	 */
+	uintptr_t owner = atomic_load_explicit(&batch->chunk->owner, memory_order_relaxed);
+	struct sp_cache *cache = (struct sp_cache *)(owner & ~SP_CHUNK_FULL);
+	_Atomic uintptr_t *inbox = &cache->remote.inbox;
+	uintptr_t head = atomic_load_explicit(inbox, memory_order_relaxed);
+
+	/*
+	 * Release pairs with the acquire in sp_remote_take(): the owner must see
+	 * the ring, and whatever this thread wrote to the objects before.
+	 */
+	do {
+		batch->last->message = head | (uint64_t)batch->count << ADDRESS_BITS;
+	} while (!atomic_compare_exchange_weak_explicit(inbox, &head,
+							(uintptr_t)batch->last,
+							memory_order_release,
+							memory_order_relaxed));
+	batch->chunk = NULL;
+}
+
+void sp_remote_free(struct sp_remote *remote, struct sp_chunk *chunk,
+		    struct sp_object *object)
+{
+	struct sp_batch *batch = batch_for(remote, chunk);
+
+	if (batch->chunk != chunk) {
+		if (batch->chunk)
+			push(batch);
+		object->next = object;
+		*batch = (struct sp_batch){ chunk, object, 1 };
+		return;
+	}
+	if (batch->last->next == object)
+		sp_fatal_double_free(object);
+	object->next = batch->last->next;
+	batch->last->next = object;
+	if (++batch->count == SP_BATCH_MAX)
+		push(batch);
+}
+
+void sp_remote_flush(struct sp_remote *remote)
+{
+	for (size_t i = 0; i < SP_BATCHES; i++)
+		if (remote->out[i].chunk)
+			push(&remote->out[i]);
+}
+
+uintptr_t sp_remote_take(struct sp_remote *remote)
+{
+	if (!atomic_load_explicit(&remote->inbox, memory_order_relaxed))
+		return 0;
+	/* Acquire pairs with the release in push(). */
+	return atomic_exchange_explicit(&remote->inbox, 0, memory_order_acquire);
+}
+
+uintptr_t sp_remote_next(uintptr_t list, struct sp_message *message)
+{
+	struct sp_object *last = (struct sp_object *)list;
+
+	message->last = last;
+	message->first = last->next;
+	message->count = (uint32_t)(last->message >> ADDRESS_BITS);
+	message->chunk = sp_chunk_of(last);
+	return (uintptr_t)(last->message & ADDRESS_MASK);
+}

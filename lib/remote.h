@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * Objects freed by a thread that does not own their chunk.
+ *
+ * The freeing thread collects them by chunk in a batch, a closed ring of objects
+ * known by its last one (last->next is the first).  A full batch, or one that
+ * must make room, is pushed to the inbox of the chunk's owner with one
+ * compare-and-swap, and the owner splices the ring into the chunk's free list in
+ * O(1).  (snmalloc batches frees the same way: Lietar et al., ISMM 2019.)
+ *
+ * The message word of a batch's last object holds the next message of the inbox
+ * (48 bits: user addresses fit) and the batch's count (16 bits).
+ *
+ *	           push    drain
+ *	push        -        -		any number of threads push: lock-free
+ *	drain       -        X		one thread drains, the owner: wait-free
+ *	- safe at once, X must not overlap
+ */
+#ifndef SP_REMOTE_H
+#define SP_REMOTE_H
+
+#include "chunk.h"
+
+#define SP_BATCHES	32	/* chunks collected for at a time */
+#define SP_BATCH_MAX	64	/* objects; far below the count's 16 bits */
+
+struct sp_batch {
+	struct sp_chunk *chunk;
+	struct sp_object *last;
+	uint32_t count;
+};
+
+struct sp_remote {
+	_Atomic uintptr_t inbox;	/* newest message: last object of a batch; 0 */
+	struct sp_batch out[SP_BATCHES];
+};
+
+struct sp_message {
+	struct sp_chunk *chunk;
+	struct sp_object *first, *last;
+	uint32_t count;
+};
+
+/* Collect @object of @chunk; the owner gets it now or with a later push. */
+void sp_remote_free(struct sp_remote *remote, struct sp_chunk *chunk,
+		    struct sp_object *object);
+/* Push all that was collected. */
+void sp_remote_flush(struct sp_remote *remote);
+/* Take all messages out of the inbox; 0: none. */
+uintptr_t sp_remote_take(struct sp_remote *remote);
+/* Decode the first message of @list; return the rest. */
+uintptr_t sp_remote_next(uintptr_t list, struct sp_message *message);
+
+#endif

@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#include <string.h>
+#include <sys/mman.h>
+
+#include "chunk.h"
+#include "fatal.h"
+#include "meta.h"
+#include "space.h"
+#include "sys.h"
+
+#define MIN_WINDOW	(16 * SP_MIB)
+#define MAP_STEP	(64 * SP_KIB)	/* of the map, made writable at a time */
+#define PIECE_WORDS	(SP_PIECE_HPAGES / 64)
+
+struct piece {
+	const struct sp_backend *backend;
+	struct sp_hpage *hpages;	/* set once, when the node is */
+	int node;			/* -1: nobody's yet */
+	uint32_t nfree;			/* clear bits of taken */
+	uint64_t taken[PIECE_WORDS];	/* guarded by sp_space_lock, as the above */
+	uint64_t ready[PIECE_WORDS];	/* guarded by the node's lock */
+};
+
+struct sp_map sp_map;
+struct sp_lock sp_space_lock = SP_LOCK_INIT(SP_RANK_SPACE);
+
+static struct piece pieces[SP_MAX_PIECES];
+/* Set at start-up; source once more by a child that gets no client of its own. */
+static const struct sp_backend *source;
+static char *window;
+static size_t window_hpages;
+static bool dontfork;
+static uint64_t limit;
+
+/* Relaxed: sums that hold at every moment, read for statistics and the limit. */
+static _Atomic uint64_t committed, peak, commits, decommits;
+
+static void *reserve_aligned(size_t size, size_t align)
+{
+	char *p, *aligned;
+	int err;
+
+	p = sp_sys_reserve(size + align, &err);
+	if (!p)
+		return NULL;
+	aligned = (char *)sp_round_up((uintptr_t)p, align);
+	if (aligned > p)
+		sp_sys_unmap(p, (size_t)(aligned - p));
+	sp_sys_unmap(aligned + size, (size_t)(p + align - aligned));
+	return aligned;
+}
+
+int sp_space_init(size_t max, uint64_t max_committed, bool leave_out_of_fork)
+{
+	size_t size = max & ~(SP_HPAGE - 1);
+	void *map;
+	int err;
+
+	for (; size >= MIN_WINDOW; size = size / 2 & ~(SP_HPAGE - 1)) {
+		window = reserve_aligned(size, size > 8 * SP_PIECE ? SP_PIECE : SP_HPAGE);
+		if (window)
+			break;
+	}
+	if (!window)
+		return -ENOMEM;
+	map = sp_sys_reserve(sp_round_up(size / SP_UNIT * sizeof(void *), MAP_STEP), &err);
+	if (!err)
+		err = sp_meta_init(size / 32 + 4 * SP_MIB);
+	if (err)
+		return err;
+	window_hpages = size / SP_HPAGE;
+	for (size_t i = 0; i < SP_MAX_PIECES; i++)
+		pieces[i].node = -1;
+	limit = max_committed;
+	dontfork = leave_out_of_fork;
+	atomic_store_explicit(&sp_map.chunk, map, memory_order_relaxed);
+	atomic_store_explicit(&sp_map.base, (uintptr_t)window, memory_order_relaxed);
+	return 0;
+}
+
+static size_t index_of(const void *addr)
+{
+	return (size_t)((const char *)addr - window) >> SP_HPAGE_SHIFT;
+}
+
+/* How many hpages piece @p has: the last one may be short. */
+static size_t piece_hpages(size_t p)
+{
+	size_t left = window_hpages - p * SP_PIECE_HPAGES;
+
+	return left < SP_PIECE_HPAGES ? left : SP_PIECE_HPAGES;
+}
+
+static struct sp_extent extent_at(size_t index, size_t count, int node)
+{
+	return (struct sp_extent){
+		.addr = window + index * SP_HPAGE,
+		.size = count * SP_HPAGE,
+		.byte = (uint64_t)index * SP_HPAGE,
+		.node = node,
+	};
+}
+
+struct sp_extent sp_space_extent(const struct sp_hpage *hpage, size_t count, int node)
+{
+	return extent_at(index_of(hpage->addr), count, node);
+}
+
+struct sp_hpage *sp_space_hpage(const void *addr)
+{
+	size_t index = index_of(addr);
+
+	return &pieces[index / SP_PIECE_HPAGES].hpages[index % SP_PIECE_HPAGES];
+}
+
+/* ---- finding a run of addresses ----------------------------------------- */
+
+static bool usable(const struct piece *piece, int node, bool ready)
+{
+	if (ready)
+		return piece->node == node;
+	return piece->node < 0 || (piece->node == node && piece->nfree);
+}
+
+/*
+ * First index of @n adjoining hpages, aligned to @align bytes, all of them
+ * ready, or all of them not taken.  SIZE_MAX: none.  First fit keeps the window
+ * short; a piece of another node and a word without a candidate are skipped
+ * whole, so that the cost is one step for each piece and for each 64 hpages.
+ */
+static size_t find(size_t n, size_t align, int node, bool ready)
+{
+	size_t start = 0, run = 0, i = 0;
+
+	while (i < window_hpages) {
+		const struct piece *piece = &pieces[i / SP_PIECE_HPAGES];
+		size_t word = i % SP_PIECE_HPAGES / 64;
+		uint64_t candidates = ready ? piece->ready[word] : ~piece->taken[word];
+
+		if (i % SP_PIECE_HPAGES == 0 && !usable(piece, node, ready)) {
+			run = 0;
+			i += SP_PIECE_HPAGES;
+			continue;
+		}
+		if (i % 64 == 0 && !candidates) {
+			run = 0;
+			i += 64;
+			continue;
+		}
+		if (!(candidates >> (i % 64) & 1)) {
+			run = 0;
+		} else if (run) {
+			run++;
+		} else if (((uintptr_t)window + i * SP_HPAGE) % align == 0) {
+			start = i;
+			run = 1;
+		}
+		if (run == n)
+			return start;
+		i++;
+	}
+	return SIZE_MAX;
+}
+
+static bool beyond_span(size_t index, size_t n)
+{
+	return (index + n) * SP_HPAGE >
+	       atomic_load_explicit(&sp_map.span, memory_order_relaxed);
+}
+
+/*
+ * Make the map below the new span readable and point it at no chunk, so that a
+ * foreign pointer into any hole is found out.
+ */
+static int extend_span(size_t hpages)
+{
+	size_t from = atomic_load_explicit(&sp_map.span, memory_order_relaxed) >> SP_UNIT_SHIFT;
+	size_t to = hpages * SP_UNITS;
+	struct sp_chunk *_Atomic *map = atomic_load_explicit(&sp_map.chunk, memory_order_relaxed);
+	size_t first = sp_round_up(from * sizeof(*map), MAP_STEP);
+	size_t last = sp_round_up(to * sizeof(*map), MAP_STEP);
+	int err = last > first ? sp_sys_protect_rw((char *)map + first, last - first) : 0;
+
+	if (err)
+		return err;
+	for (size_t unit = from; unit < to; unit++)
+		atomic_store_explicit(&map[unit], &sp_no_chunk, memory_order_relaxed);
+	/* Release pairs with the data dependency in free: base, map, then span. */
+	atomic_store_explicit(&sp_map.span, to << SP_UNIT_SHIFT, memory_order_release);
+	return 0;
+}
+
+static void reserve_again(const struct sp_extent *extent)
+{
+	int err;
+
+	/* The same size over a mapping that is there: nothing to fail. */
+	sp_sys_map_fd(extent->addr, extent->size, PROT_NONE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0, &err);
+}
+
+void sp_space_set_source(const struct sp_backend *backend)
+{
+	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++) {
+		struct sp_extent extent = extent_at(p * SP_PIECE_HPAGES, piece_hpages(p), 0);
+
+		if (pieces[p].node < 0)
+			continue;
+		sp_assert(pieces[p].nfree == piece_hpages(p));
+		reserve_again(&extent);
+		pieces[p].node = -1;
+	}
+	source = backend;
+}
+
+const struct sp_backend *sp_space_source(void)
+{
+	return source;
+}
+
+/* Give piece @p to @node: descriptors, and the source takes the addresses over. */
+static int assign(size_t p, int node)
+{
+	struct piece *piece = &pieces[p];
+	size_t n = piece_hpages(p);
+	struct sp_extent extent = extent_at(p * SP_PIECE_HPAGES, n, node);
+	int err;
+
+	if (!piece->hpages)
+		piece->hpages = sp_meta_alloc(n * sizeof(*piece->hpages));
+	if (!piece->hpages)
+		return -ENOMEM;
+	err = source->reserve(&extent);
+	if (err)
+		return err;
+	if (dontfork)
+		sp_sys_advise(extent.addr, extent.size, MADV_DONTFORK);
+	piece->backend = source;
+	piece->nfree = (uint32_t)n;
+	piece->node = node;
+	return 0;
+}
+
+static void set_taken(size_t index, size_t n, bool taken)
+{
+	for (size_t i = index; i < index + n; i++) {
+		struct piece *piece = &pieces[i / SP_PIECE_HPAGES];
+		uint64_t bit = 1ull << (i % 64);
+		uint64_t *word = &piece->taken[i % SP_PIECE_HPAGES / 64];
+
+		sp_assert(!(*word & bit) == taken);
+		*word ^= bit;
+		piece->nfree += taken ? -1u : 1u;
+	}
+}
+
+static int take(size_t n, size_t align, int node, size_t *index)
+{
+	size_t i = find(n, align, node, false);
+	int err;
+
+	if (i == SIZE_MAX)
+		return -ENOMEM;
+	for (size_t p = i / SP_PIECE_HPAGES; p <= (i + n - 1) / SP_PIECE_HPAGES; p++) {
+		err = pieces[p].node < 0 ? assign(p, node) : 0;
+		if (err)
+			return err;
+	}
+	err = beyond_span(i, n) ? extend_span(i + n) : 0;
+	if (err)
+		return err;
+	set_taken(i, n, true);
+	*index = i;
+	return 0;
+}
+
+int sp_space_take(size_t hpages, size_t align, int node, struct sp_extent *extent)
+{
+	size_t index = 0;
+	int err;
+
+	sp_lock(&sp_space_lock);
+	err = take(hpages, align, node, &index);
+	sp_unlock(&sp_space_lock);
+	if (!err)
+		*extent = extent_at(index, hpages, node);
+	return err;
+}
+
+void sp_space_give(const struct sp_extent *extent)
+{
+	sp_lock(&sp_space_lock);
+	set_taken(index_of(extent->addr), extent->size >> SP_HPAGE_SHIFT, false);
+	sp_unlock(&sp_space_lock);
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+static void raise_peak(uint64_t now)
+{
+	uint64_t seen = atomic_load_explicit(&peak, memory_order_relaxed);
+
+	while (now > seen &&
+	       !atomic_compare_exchange_weak_explicit(&peak, &seen, now,
+						      memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+}
+
+/* Count @size first and take it back when it is too much: exact under races. */
+static int charge(uint64_t size)
+{
+	uint64_t now = atomic_fetch_add_explicit(&committed, size, memory_order_relaxed) + size;
+
+	if (limit && now > limit) {
+		atomic_fetch_sub_explicit(&committed, size, memory_order_relaxed);
+		return -ENOMEM;
+	}
+	raise_peak(now);
+	return 0;
+}
+
+static void uncharge(uint64_t size)
+{
+	atomic_fetch_sub_explicit(&committed, size, memory_order_relaxed);
+}
+
+/* An extent of several pieces: they have one node, and so one source. */
+static const struct sp_backend *backend_of(const struct sp_extent *extent)
+{
+	return pieces[index_of(extent->addr) / SP_PIECE_HPAGES].backend;
+}
+
+int sp_space_commit(const struct sp_extent *extent, enum sp_touch touch)
+{
+	int err = charge(extent->size);
+
+	if (err)
+		return err;
+	err = backend_of(extent)->commit(extent, touch);
+	if (err) {
+		uncharge(extent->size);
+		return err;
+	}
+	atomic_fetch_add_explicit(&commits, extent->size >> SP_HPAGE_SHIFT,
+				  memory_order_relaxed);
+	return 0;
+}
+
+int sp_space_populate(const struct sp_extent *extent)
+{
+	return backend_of(extent)->commit(extent, SP_TOUCH_ALL);
+}
+
+void sp_space_decommit(const struct sp_extent *extents, size_t count)
+{
+	uint64_t size = 0;
+
+	while (count) {
+		const struct sp_backend *backend = backend_of(extents);
+		size_t n = 0;
+
+		for (; n < count && backend_of(&extents[n]) == backend; n++)
+			size += extents[n].size;
+		backend->decommit(extents, n);
+		extents += n;
+		count -= n;
+	}
+	uncharge(size);
+	atomic_fetch_add_explicit(&decommits, size >> SP_HPAGE_SHIFT,
+				  memory_order_relaxed);
+}
+
+void sp_space_forget(const struct sp_extent *extent)
+{
+	set_taken(index_of(extent->addr), extent->size >> SP_HPAGE_SHIFT, false);
+	uncharge(extent->size);
+}
+
+/* ---- ready hpages ------------------------------------------------------- */
+
+void sp_space_mark_ready(const struct sp_hpage *hpage, bool ready)
+{
+	size_t i = index_of(hpage->addr);
+	uint64_t bit = 1ull << (i % 64);
+	uint64_t *word = &pieces[i / SP_PIECE_HPAGES].ready[i % SP_PIECE_HPAGES / 64];
+
+	sp_assert(!(*word & bit) == ready);
+	*word = ready ? *word | bit : *word & ~bit;
+}
+
+struct sp_hpage *sp_space_find_ready(size_t hpages, size_t align, int node)
+{
+	size_t i;
+
+	/* The lock keeps pieces from changing hands during the walk. */
+	sp_lock(&sp_space_lock);
+	i = find(hpages, align, node, true);
+	sp_unlock(&sp_space_lock);
+	return i == SIZE_MAX ? NULL : sp_space_hpage(window + i * SP_HPAGE);
+}
+
+/* ---- statistics --------------------------------------------------------- */
+
+void sp_space_counts(struct sp_space_counts *counts)
+{
+	counts->committed = atomic_load_explicit(&committed, memory_order_relaxed);
+	counts->peak = atomic_load_explicit(&peak, memory_order_relaxed);
+	counts->commits = atomic_load_explicit(&commits, memory_order_relaxed);
+	counts->decommits = atomic_load_explicit(&decommits, memory_order_relaxed);
+	counts->limit = limit;
+}
+
+uint64_t sp_space_base_pages(void)
+{
+	return source->base_pages(window, window_hpages * SP_HPAGE);
+}
+
+/* ---- fork --------------------------------------------------------------- */
+
+/*
+ * The pool could not supply the copies: give the child ordinary memory at the
+ * same addresses instead of letting fork() fail late.  Return: 0 or -errno.
+ */
+static int unshare_to_thp(const struct sp_extent *piece, const struct sp_extent *live,
+			  size_t count)
+{
+	int err;
+	char *copy = sp_sys_reserve(piece->size, &err);
+
+	if (!copy)
+		return err;
+	sp_sys_advise(copy, piece->size, MADV_HUGEPAGE);
+	for (size_t i = 0; i < count; i++) {
+		char *to = copy + (live[i].addr - piece->addr);
+
+		err = sp_sys_protect_rw(to, live[i].size);
+		if (err)
+			goto unmap_copy;
+		memcpy(to, live[i].addr, live[i].size);
+	}
+	/* One VMA at a time can move; the reservation takes the window first. */
+	reserve_again(piece);
+	for (size_t i = 0; i < count && !err; i++)
+		err = sp_sys_move(copy + (live[i].addr - piece->addr), live[i].addr,
+				  live[i].size);
+unmap_copy:
+	sp_sys_unmap(copy, piece->size);
+	return err;
+}
+
+static uint64_t unshare_piece(size_t p)
+{
+	struct piece *piece = &pieces[p];
+	struct sp_extent live[SP_PIECE_HPAGES / 2];
+	size_t n = piece_hpages(p), count = 0, hpages = 0;
+	struct sp_extent whole = extent_at(p * SP_PIECE_HPAGES, n, piece->node);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!(piece->taken[i / 64] >> (i % 64) & 1))
+			continue;
+		hpages++;
+		if (i && (piece->taken[(i - 1) / 64] >> ((i - 1) % 64) & 1))
+			live[count - 1].size += SP_HPAGE;
+		else
+			live[count++] = extent_at(p * SP_PIECE_HPAGES + i, 1, piece->node);
+	}
+	if (piece->backend == source && source->unshare(&whole, live, count) == 0)
+		return 0;
+	piece->backend = &sp_backend_thp;
+	if (unshare_to_thp(&whole, live, count))
+		sp_fatal_source("fork: no memory to copy the heap for the child");
+	return hpages;
+}
+
+uint64_t sp_space_unshare(void)
+{
+	uint64_t fallbacks = 0;
+
+	/* Without a client of its own the child must never use the parent's. */
+	if (source->shared && source->fresh())
+		source = &sp_backend_thp;
+	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++)
+		if (pieces[p].node >= 0 && pieces[p].backend->shared)
+			fallbacks += unshare_piece(p);
+	return fallbacks;
+}

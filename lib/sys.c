@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The one file that talks to the kernel.
+ *
+ * mbind goes through syscall(2) rather than libnuma, which allocates.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/mempolicy.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "sys.h"
+
+/* Turn libc's -1 and errno into -errno and put the caller's errno back. */
+static long result(long ret, int saved)
+{
+	if (ret == -1)
+		ret = -errno;
+	errno = saved;
+	return ret;
+}
+
+static void *map(void *addr, size_t size, int prot, int flags, int fd,
+		 uint64_t offset, int *err)
+{
+	int saved = errno;
+	void *p = mmap(addr, size, prot, flags, fd, (off_t)offset);
+
+	*err = p == MAP_FAILED ? -errno : 0;
+	errno = saved;
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void *sp_sys_reserve(size_t size, int *err)
+{
+	return map(NULL, size, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, err);
+}
+
+int sp_sys_map_anon(void *addr, size_t size, int flags)
+{
+	int err;
+
+	map(addr, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0, &err);
+	return err;
+}
+
+void *sp_sys_map_fd(void *addr, size_t size, int prot, int flags, int fd,
+		    uint64_t offset, int *err)
+{
+	return map(addr, size, prot, flags, fd, offset, err);
+}
+
+int sp_sys_unmap(void *addr, size_t size)
+{
+	int saved = errno;
+
+	return (int)result(munmap(addr, size), saved);
+}
+
+int sp_sys_protect_rw(void *addr, size_t size)
+{
+	int saved = errno;
+
+	return (int)result(mprotect(addr, size, PROT_READ | PROT_WRITE), saved);
+}
+
+int sp_sys_move(void *from, void *to, size_t size)
+{
+	int err, saved = errno;
+	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+
+	err = p == MAP_FAILED ? -errno : 0;
+	errno = saved;
+	return err;
+}
+
+int sp_sys_advise(void *addr, size_t size, int advice)
+{
+	int saved = errno;
+
+	return (int)result(madvise(addr, size, advice), saved);
+}
+
+int sp_sys_bind(void *addr, size_t size, int node, bool strict)
+{
+	unsigned long mask[SP_MAX_NODES / (8 * sizeof(long)) + 1] = { 0 };
+	int saved = errno;
+
+	mask[(size_t)node / (8 * sizeof(long))] |= 1ul << ((size_t)node % (8 * sizeof(long)));
+	return (int)result(syscall(SYS_mbind, addr, size,
+				   strict ? MPOL_BIND : MPOL_PREFERRED, mask,
+				   SP_MAX_NODES + 1, 0), saved);
+}
+
+int sp_sys_open(const char *path, int flags)
+{
+	int saved = errno;
+
+	return (int)result(open(path, flags | O_CLOEXEC), saved);
+}
+
+int sp_sys_close(int fd)
+{
+	int saved = errno;
+
+	return (int)result(close(fd), saved);
+}
+
+ssize_t sp_sys_read(int fd, void *buf, size_t size)
+{
+	int saved = errno;
+	ssize_t ret;
+
+	do {
+		ret = read(fd, buf, size);
+	} while (ret == -1 && errno == EINTR);
+	return result(ret, saved);
+}
+
+ssize_t sp_sys_write(int fd, const void *buf, size_t size)
+{
+	int saved = errno;
+	size_t done = 0;
+	ssize_t ret = 0;
+
+	while (done < size) {
+		ret = write(fd, (const char *)buf + done, size - done);
+		if (ret > 0)
+			done += (size_t)ret;
+		else if (ret == 0 || errno != EINTR)
+			break;
+	}
+	return done == size ? (ssize_t)size : result(ret, saved);
+}
+
+int sp_sys_pipe(int fds[2])
+{
+	int saved = errno;
+
+	return (int)result(pipe2(fds, O_CLOEXEC), saved);
+}
+
+int sp_sys_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	int saved = errno;
+
+	return (int)result(ioctl(fd, cmd, arg), saved);
+}
+
+int sp_sys_identity(int fd, uint64_t id[2])
+{
+	struct stat st;
+	int saved = errno;
+	int ret = (int)result(fstat(fd, &st), saved);
+
+	if (ret == 0) {
+		id[0] = st.st_dev;
+		id[1] = st.st_ino;
+	}
+	return ret;
+}
+
+void sp_sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+	struct timespec ts = {
+		.tv_sec = (time_t)(timeout_ns / 1000000000u),
+		.tv_nsec = (long)(timeout_ns % 1000000000u),
+	};
+	int saved = errno;
+
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value,
+		timeout_ns == SP_FOREVER ? NULL : &ts, NULL, 0);
+	errno = saved;
+}
+
+void sp_sys_futex_wake(uint32_t *word, int waiters)
+{
+	int saved = errno;
+
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, waiters, NULL, NULL, 0);
+	errno = saved;
+}
+
+uint64_t sp_sys_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int sp_sys_this_node(void)
+{
+	unsigned int cpu, node;
+	int saved = errno;
+
+	if (result(getcpu(&cpu, &node), saved) < 0)
+		return 0;
+	return (int)node;
+}
+
+int sp_sys_thp_disabled(void)
+{
+	int saved = errno;
+
+	return result(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), saved) == 1;
+}
+
+uint64_t sp_sys_address_limit(void)
+{
+	struct rlimit limit;
+	int saved = errno;
+
+	if (result(getrlimit(RLIMIT_AS, &limit), saved) < 0 ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur;
+}

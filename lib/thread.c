@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * A thread's cache is handed over by the destructor of a thread-specific key.
+ * Other keys' destructors and the C library itself may allocate after ours ran;
+ * each such slow path then borrows a cache for its own duration only.
+ *
+ * The constructor here does what init.c must not: it needs a C library that is
+ * up.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <link.h>
+#include <pthread.h>
+#include <sys/auxv.h>
+
+#include "fork.h"
+#include "init.h"
+#include "thread.h"
+
+static pthread_key_t key;
+static _Atomic bool constructed;	/* release: key and ranges are set */
+
+enum { FRESH, REGISTERED, LEAVING };
+static sp_tls int phase;
+
+/* Text of the C library and the loader: their callers may hold their locks. */
+static struct range { uintptr_t low, high; } system_text[2];
+
+static void on_exit_of_thread(void *cache)
+{
+	phase = LEAVING;
+	if (sp_cache_mine == cache)
+		sp_cache_exit(cache);
+}
+
+struct sp_cache *sp_thread_cache(void)
+{
+	struct sp_cache *cache = sp_cache_get();
+
+	/*
+	 * The key's slot lies in the thread's own structure as long as the key
+	 * is one of the first 32; otherwise this allocates once, and finds the
+	 * cache in place.
+	 */
+	if (cache && phase == FRESH &&
+	    atomic_load_explicit(&constructed, memory_order_acquire)) {
+		phase = REGISTERED;
+		pthread_setspecific(key, cache);
+	}
+	return cache;
+}
+
+void sp_thread_done(void)
+{
+	if (unlikely(phase == LEAVING) && sp_cache_mine != &sp_cache_none)
+		sp_cache_exit(sp_cache_mine);
+}
+
+static int find_system_text(struct dl_phdr_info *info, size_t size, void *count)
+{
+	uintptr_t low = UINTPTR_MAX, high = 0;
+	uintptr_t libc = (uintptr_t)&pthread_create, loader = getauxval(AT_BASE);
+	size_t *n = count;
+
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+		uintptr_t at = info->dlpi_addr + phdr->p_vaddr;
+
+		if (phdr->p_type != PT_LOAD)
+			continue;
+		low = at < low ? at : low;
+		high = at + phdr->p_memsz > high ? at + phdr->p_memsz : high;
+	}
+	if ((libc >= low && libc < high) || (loader >= low && loader < high))
+		system_text[(*n)++] = (struct range){ low, high };
+	return *n == ARRAY_SIZE(system_text);
+}
+
+bool sp_init_is_application(const void *caller)
+{
+	uintptr_t at = (uintptr_t)caller;
+
+	if (!at || !atomic_load_explicit(&constructed, memory_order_acquire))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(system_text); i++)
+		if (at >= system_text[i].low && at < system_text[i].high)
+			return false;
+	return true;
+}
+
+__attribute__((constructor)) static void construct(void)
+{
+	size_t count = 0;
+
+	if (pthread_key_create(&key, on_exit_of_thread))
+		return;
+	dl_iterate_phdr(find_system_text, &count);
+	sp_fork_init();
+	atomic_store_explicit(&constructed, true, memory_order_release);
+}
