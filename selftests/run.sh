@@ -80,7 +80,7 @@ item()
 	[ "$passed" != 0 ] || verdict=skip
 	[ "$failed" = 0 ] || verdict=FAIL
 	printf '%-4s %-38s %4d passed %3d failed %3d skipped %8.1f s\n' $verdict "$name" \
-		"$passed" "$failed" "$skipped" "$(awk "BEGIN { print $EPOCHREALTIME - $start }")"
+		"$passed" "$failed" "$skipped" "$((${EPOCHREALTIME/./} - ${start/./}))e-6"
 	[ $verdict != FAIL ] || sed 's/^/    | /' "$log"
 	record "$name" "$passed" "$failed" "$skipped" "${reasons//$'\n'/; }"
 	[ $verdict != FAIL ]
@@ -95,12 +95,12 @@ in_use()
 		awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-# guest_program COMMAND...: run it, then see that the kernel has nothing to say
+# guest_program NAME COMMAND...: run it, then see that the kernel has nothing to say
 # and that everything it took is back.
 guest_program()
 {
-	local code=0 mark tries=50
-	mark="selftests: $(date +%s.%N) $*"
+	local code=0 mark="selftests: $EPOCHREALTIME $1" tries=50
+	shift
 	# shellcheck disable=SC2086 # the parameters are words
 	[ -d /sys/module/slabpool ] || insmod "$SLABPOOL_KO" $SLABPOOL_PARAMS
 	echo "$mark" > /dev/kmsg
@@ -129,7 +129,7 @@ program()
 	preload:*.sh)	;;
 	preload:*)	command+=(env "LD_PRELOAD=$SLABPOOL_PRELOAD") ;;
 	esac
-	[ -z "$in_guest" ] || command=(guest_program "${command[@]}")
+	[ -z "$in_guest" ] || command=(guest_program "$folder/$name" "${command[@]}")
 	item "$folder/$name" "${command[@]}" "$file"
 }
 
