@@ -13,16 +13,15 @@
 set -u -o pipefail
 export LC_ALL=C.UTF-8
 
-top=$(cd "$(dirname "$0")/.." && pwd -P)
-build=$top/build
-vm=$top/selftests/vm
+# shellcheck source=vm/lib.sh
+. "$(dirname "$0")/vm/lib.sh"
 in_guest=${SLABPOOL_GUEST:-}
-if [ -n "$in_guest" ]; then logs=$SLABPOOL_RESULTS; else logs=$build/check; fi
+if [ -n "$in_guest" ]; then logs=$SLABPOOL_RESULTS; else logs=$BUILD/check; fi
 # Seconds a program may take.  An emulated machine is 10 to 30 times slower.
 limit=${TEST_TIMEOUT:-$([ -n "$in_guest" ] && echo 300 || echo 120)}
 
-export SLABPOOL_BUILD=$build
-export SLABPOOL_PRELOAD=$build/lib/libslabpool-malloc.so
+export SLABPOOL_BUILD=$BUILD
+export SLABPOOL_PRELOAD=$BUILD/lib/libslabpool-malloc.so
 
 # count EXIT-CODE < OUTPUT: print "passed failed skipped", then "why" of each skip.
 count()
@@ -111,7 +110,7 @@ guest_program()
 		grep . /sys/class/misc/slabpool/node*/*_hugepages
 		[ $code != 0 ] || code=1
 	fi
-	if ! dmesg | awk -v mark="$mark" 'found; index($0, mark) { found = 1 }' | "$vm/log-check"; then
+	if ! dmesg | awk -v mark="$mark" 'found; index($0, mark) { found = 1 }' | "$VM/log-check"; then
 		echo "not ok - the kernel complained"
 		[ $code != 0 ] || code=1
 	fi
@@ -138,11 +137,11 @@ programs()
 {
 	local folder source name
 	for folder; do
-		for source in "$top/selftests/${folder%%-*}"/*.{c,sh}; do
+		for source in "$TOP/selftests/${folder%%-*}"/*.{c,sh}; do
 			name=$(basename "${source%.*}")
 			case $source in
 			*/\*.*)	;;
-			*.c)	program "$folder" "$name" "$build/selftests/$folder/$name" ;;
+			*.c)	program "$folder" "$name" "$BUILD/selftests/$folder/$name" ;;
 			*.sh)	program "$folder" "$name" "$source" ;;
 			esac
 		done
@@ -152,12 +151,12 @@ programs()
 # guest KERNEL: build its module, run the programs there, take over their results.
 guest()
 {
-	local kernel=$1 results=$build/guest/$1/check
-	item "build/module-$kernel" "$vm/module" "$kernel" || return
+	local kernel=$1 results=$BUILD/guest/$1/check
+	item "build/module-$kernel" "$VM/module" "$kernel" || return
 	[ "$kernel" != newest ] || skip build/sparse-newest "Debian has no sparse that reads this kernel's headers"
 	echo "in the guest with kernel $kernel:"
-	"$vm/guest" --kernel "$kernel" --run check --timeout "${GUEST_TIMEOUT:-1800}" \
-		-- "$top/selftests/run.sh" programs kmod unit preload
+	"$VM/guest" --kernel "$kernel" --run check --timeout "${GUEST_TIMEOUT:-1800}" \
+		-- "$TOP/selftests/run.sh" programs kmod unit preload
 	local code=$?
 	if [ -s "$results/results" ]; then
 		ran=
@@ -171,7 +170,7 @@ guest()
 guest_well()
 {
 	[ "$2" -gt 1 ] || return 0
-	echo "the guest ended with code $2 after $(wc -l < "$build/guest/$1/check/results") programs," \
+	echo "the guest ended with code $2 after $(wc -l < "$BUILD/guest/$1/check/results") programs," \
 		"see build/guest/$1/check/console.log"
 	return 1
 }
@@ -181,21 +180,21 @@ built()
 {
 	local variant=$1
 	shift
-	item "build/${variant:-gcc}" make -k -j"$(nproc)" -C "$top/selftests" ${variant:+VARIANT=-$variant} "$@"
+	item "build/${variant:-gcc}" make -k -j"$(nproc)" -C "$TOP/selftests" ${variant:+VARIANT=-$variant} "$@"
 }
 
 native()
 {
 	local name
-	for name in $("$top/selftests/style.sh" list); do
-		item "style/$name" "$top/selftests/style.sh" "$name"
+	for name in $("$TOP/selftests/style.sh" list); do
+		item "style/$name" "$TOP/selftests/style.sh" "$name"
 	done
 	built '' all
 	built clang CC=clang all
 	built asan SANITIZE=address unit
 	built ubsan SANITIZE=undefined unit
 	built tsan SANITIZE=thread unit
-	item build/install "$top/selftests/installed.sh"
+	item build/install "$TOP/selftests/installed.sh"
 	programs unit unit-asan unit-ubsan unit-tsan preload
 }
 
@@ -219,9 +218,9 @@ summary()
 
 if [ "${1-}" = programs ]; then
 	shift
-	[ -n "$in_guest" ] || rm -f "$logs/results"
+	[ -n "$in_guest" ] || lock "$BUILD/.check.lock"
 	mkdir -p "$logs"
-	touch "$logs/results"
+	: > "$logs/results"
 	programs "$@"
 	ran=
 	if [ -n "$in_guest" ]; then
@@ -232,6 +231,7 @@ if [ "${1-}" = programs ]; then
 	exit
 fi
 
+lock "$BUILD/.check.lock"
 rm -rf "$logs"
 mkdir -p "$logs"
 : > "$logs/results"
