@@ -68,8 +68,9 @@ item()
 	shift
 	mkdir -p "$(dirname "$log")"
 	start=$EPOCHREALTIME
-	# In the background, for a trap waits for a command in the foreground to end.
-	"$@" > "$log" 2>&1 < /dev/null &
+	# In the background, for a trap waits for a command in the foreground to end;
+	# without the lock, which a daemon left behind would hold for ever.
+	"$@" > "$log" 2>&1 < /dev/null 9>&- &
 	wait $!
 	code=$?
 	[ $code != 124 ] || echo "run.sh: not finished after $limit s" >> "$log"
