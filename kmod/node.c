@@ -414,6 +414,8 @@ bool sp_node_shrink_one(struct sp_node *node)
 	leave_total(node, SP_ZEROING);
 	node->stats.shrunk++;
 	spin_unlock(&node->lock);
+	/* A commit may be waiting for just this one to come or go. */
+	wake_up(&node->zeroed);
 	hpage_free(folio);
 	return true;
 }
