@@ -221,7 +221,7 @@ static int commit_fd(int fd, const struct sp_extent *e)
 static void decommit(const struct sp_extent *extents, size_t count)
 {
 	struct slabpool_range ranges[64];
-	int fd = heap_fd();
+	int err, fd = heap_fd();
 
 	while (count && fd >= 0) {
 		struct slabpool_ioc_decommit io = {
@@ -237,9 +237,10 @@ static void decommit(const struct sp_extent *extents, size_t count)
 							   extents[i].byte);
 			ranges[i].length = extents[i].size;
 		}
-		if (sp_sys_ioctl(fd, SLABPOOL_IOC_DECOMMIT, &io) &&
-		    io.done == 0)
-			return;	/* only a dying process is refused */
+		/* After EINTR done says where to go on; nothing else is refused. */
+		err = sp_sys_ioctl(fd, SLABPOOL_IOC_DECOMMIT, &io);
+		if (err && err != -EINTR)
+			return;
 		extents += io.done;
 		count -= io.done;
 	}
