@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/* Each sin ends the program by SIGABRT with one exact line, and only that. */
+#include "preload.h"
+
+static void twice(size_t size)
+{
+	char *p = malloc(size), *again = hide(p);
+
+	check(p);
+	free(p);
+	free(again);
+}
+
+static void small_twice(void) { twice(48); }
+static void medium_twice(void) { twice(20000); }
+static void large_twice(void) { twice(300000); }
+static void huge_twice(void) { twice(5 * T_MIB); }
+
+static void *free_twice(void *p)
+{
+	void *again = hide(p);
+
+	free(p);
+	free(again);
+	return NULL;
+}
+
+/* The object of another thread goes home in a batch: the second is seen too. */
+static void other_thread_twice(void)
+{
+	void *p = malloc(48), *keep = malloc(48);
+	pthread_t thread;
+
+	check(p && keep);
+	pthread_create(&thread, NULL, free_twice, p);
+	pthread_join(thread, NULL);
+}
+
+static char in_data[64];
+
+static void of_data(void) { free(hide(&in_data[0])); }
+
+static void of_stack(void)
+{
+	char on_stack[64];
+
+	free(hide(&on_stack[0]));
+}
+
+static void of_code(void) { free(hide((void *)(uintptr_t)of_stack)); }
+
+static void of_other_mapping(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	check(p != MAP_FAILED);
+	free(p);
+}
+
+static void of_wild(void) { free(hide((void *)(uintptr_t)0xdead0000beef0000ull)); }
+
+static void inside_of(size_t size, size_t at)
+{
+	char *p = malloc(size);
+
+	check(p);
+	free(hide(p + at));
+}
+
+static void inside_large(void) { inside_of(300000, 16); }
+static void far_inside_large(void) { inside_of(300000, 200000); }
+static void inside_huge(void) { inside_of(9 * T_MIB, 5 * T_MIB); }
+
+/* Addresses of the heap that nothing was ever put at. */
+static void never_handed_out(void)
+{
+	uintptr_t p = (uintptr_t)malloc(300000);
+
+	check(p);
+	free(hide((void *)((p & ~(T_HPAGE - 1)) + T_HPAGE - 8192)));
+}
+
+static void realloc_foreign(void)
+{
+	void *p = realloc(hide((void *)&in_data[0]), 100);
+
+	hide(p);
+}
+
+static void realloc_freed_huge(void)
+{
+	void *p = malloc(5 * T_MIB), *again = hide(p);
+
+	check(p);
+	free(p);
+	p = realloc(again, 100);
+	hide(p);
+}
+
+static void sized_wrong(size_t size, size_t said)
+{
+	void (*free_sized)(void *, size_t) = (void (*)(void *, size_t))t_symbol("free_sized");
+	void *p = malloc(size);
+
+	check(p);
+	free_sized(p, said);
+}
+
+static void sized_too_large(void) { sized_wrong(100, 300); }
+static void sized_too_small(void) { sized_wrong(300, 20); }
+static void sized_large_too_large(void) { sized_wrong(100000, 3000000); }
+
+#define FREE	"slabpool: fatal: free of a pointer that is not an object: 0x"
+#define TWICE	"slabpool: fatal: double free of 0x"
+#define SIZE	"slabpool: fatal: free_sized of 0x"
+#define FATAL(sin, line) CASE(sin, .err = line, .signal = SIGABRT)
+
+static const struct t_case cases[] = {
+	FATAL(small_twice, TWICE),
+	FATAL(medium_twice, "slabpool: fatal: "),	/* its chunk may be gone */
+	FATAL(large_twice, FREE),
+	FATAL(huge_twice, FREE),
+	FATAL(other_thread_twice, TWICE),
+	FATAL(of_data, FREE),
+	FATAL(of_stack, FREE),
+	FATAL(of_code, FREE),
+	FATAL(of_other_mapping, FREE),
+	FATAL(of_wild, FREE),
+	FATAL(inside_large, FREE),
+	FATAL(far_inside_large, FREE),
+	FATAL(inside_huge, FREE),
+	FATAL(never_handed_out, FREE),
+	FATAL(realloc_foreign, FREE),
+	FATAL(realloc_freed_huge, FREE),
+	FATAL(sized_too_large, SIZE),
+	FATAL(sized_too_small, SIZE),
+	FATAL(sized_large_too_large, SIZE),
+};
+
+T_CASES(cases)
