@@ -10,7 +10,8 @@
  *	device	/dev/slabpool: zeroed beforehand, pinned, on the node asked for
  *	hugetlb	the kernel's hugetlb pool
  *	thp	anonymous memory with MADV_HUGEPAGE
- *	auto	the first of these that works (the default)
+ *	auto	the first of these that works, and when that is exhausted the
+ *		next, counted (the default)
  *
  * Conventions: sizes are bytes.  Functions return 0 or -errno, or a pointer,
  * NULL with errno set.  Every function may be called from any thread, but not
@@ -168,6 +169,8 @@ SLABPOOL_API int slabpool_region_query(const void *addr,
  * @limit: bound on @committed; 0 when there is none
  * @commits: hpages taken so far
  * @decommits: hpages given back so far
+ * @fallbacks: of @commits, hpages that the source in use could not supply and
+ *	the next one did (backend:auto only)
  * @base_pages: bytes now on base pages, small first hpage included; measured
  *	for the anonymous sources, reported by the kernel's counter on the device
  * @failures: allocations that returned NULL
@@ -184,6 +187,7 @@ struct slabpool_stats {
 	uint64_t limit;
 	uint64_t commits;
 	uint64_t decommits;
+	uint64_t fallbacks;
 	uint64_t base_pages;
 	uint64_t failures;
 	uint64_t caches;

@@ -51,7 +51,7 @@ static struct sp_cache *ready_cache(const void *caller)
 static void *alloc_huge(struct sp_node *node, size_t size, size_t align)
 {
 	struct sp_chunk *chunk;
-	size_t hpages = sp_hpages(size);
+	size_t hpages = size ? sp_hpages(size) : 1;
 
 	chunk = sp_node_take_huge(node, hpages, align > SP_HPAGE ? align : SP_HPAGE);
 	if (!chunk)
@@ -208,15 +208,11 @@ size_t slabpool_usable_size(const void *ptr)
 void slabpool_free_sized(void *ptr, size_t size)
 {
 	size_t room = slabpool_usable_size(ptr);
-	struct sp_chunk *chunk = sp_chunk_of(ptr);
-	bool right = room >= size;
 
 	if (!ptr)
 		return;
-	/* The object must be of the class that the size asks for. */
-	if (right && chunk->state == SP_CHUNK_OBJECTS && room > SP_ALIGN)
-		right = size > sp_class_size(chunk->class - 1u);
-	if (!right)
+	/* As far as realloc() lets an object stay where it is; tiny ones too. */
+	if (size > room || (size < room / 2 && room > SP_ALIGN))
 		sp_fatal_wrong_size(ptr, size, room);
 	slabpool_free(ptr);
 }

@@ -69,10 +69,11 @@ extern const struct sp_backend sp_backend_device;
 extern const struct sp_backend sp_backend_hugetlb;
 extern const struct sp_backend sp_backend_thp;
 
-/*
- * What the anonymous sources share: bytes of [window, window + size) that are
- * resident on base pages, from /proc/self/smaps.
- */
-uint64_t sp_smaps_base_pages(const char *window, size_t size);
+/* in anon.c: what the anonymous sources share */
+
+/* Drop the memory of a range; afterwards it reads zero whatever happens. */
+void sp_anon_drop(void *addr, size_t size);
+/* Bytes of [window, window + size) resident on base pages, from smaps. */
+uint64_t sp_anon_base_pages(const char *window, size_t size);
 
 #endif

@@ -274,7 +274,7 @@ static uint64_t base_pages(const char *window, size_t size)
 
 	if (fd < 0 || sp_sys_ioctl(fd, SLABPOOL_IOC_STATS, &io) || !io.pte_fallbacks)
 		return 0;
-	return sp_smaps_base_pages(window, size);
+	return sp_anon_base_pages(window, size);
 }
 
 static int region_map(struct slabpool_region_info *info, bool node_any)

@@ -59,7 +59,7 @@ static int reserve(const struct sp_extent *piece)
 static void decommit(const struct sp_extent *extents, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		sp_sys_advise(extents[i].addr, extents[i].size, MADV_DONTNEED);
+		sp_anon_drop(extents[i].addr, extents[i].size);
 }
 
 /* Populated whatever the caller asks: a later touch could only be SIGBUS. */

@@ -60,7 +60,7 @@ static int reserve(const struct sp_extent *piece)
 static void decommit(const struct sp_extent *extents, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		sp_sys_advise(extents[i].addr, extents[i].size, MADV_DONTNEED);
+		sp_anon_drop(extents[i].addr, extents[i].size);
 		/* A small first hpage comes back as a huge one. */
 		sp_sys_advise(extents[i].addr, extents[i].size, MADV_HUGEPAGE);
 	}
@@ -106,7 +106,7 @@ static int region_map(struct slabpool_region_info *info, bool node_any)
 		sp_sys_unmap(aligned, info->size);
 		return err;
 	}
-	info->page_size = sp_smaps_base_pages(aligned, info->size) ?
+	info->page_size = sp_anon_base_pages(aligned, info->size) ?
 			  getauxval(AT_PAGESZ) : SP_HPAGE;
 	return 0;
 }
@@ -123,7 +123,7 @@ const struct sp_backend sp_backend_thp = {
 	.reserve = reserve,
 	.commit = commit,
 	.decommit = decommit,
-	.base_pages = sp_smaps_base_pages,
+	.base_pages = sp_anon_base_pages,
 	.region_map = region_map,
 	.region_unmap = region_unmap,
 };

@@ -108,8 +108,11 @@ static int choose_source(struct sp_text *why)
 		if (why->len)
 			sp_text_add(why, "; ");
 		err = try_source(sources[i], why);
-		if (!err)
-			break;
+		if (err)
+			continue;
+		/* "auto" also means: go on with the next when this is exhausted. */
+		sp_space_set_fallbacks(&sources[i + 1], (size_t)(last - i));
+		break;
 	}
 	/* The last source may have had nothing to say. */
 	if (why->len > 1 && strcmp(why->buf + why->len - 2, "; ") == 0)

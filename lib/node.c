@@ -222,10 +222,11 @@ static size_t purge_all_nodes(void)
 	return given;
 }
 
-static int take_committed(struct sp_node *node, size_t hpages, size_t align,
-			  enum sp_touch touch, struct sp_extent *extent)
+static int take_from(const struct sp_backend *source, struct sp_node *node,
+		     size_t hpages, size_t align, enum sp_touch touch,
+		     struct sp_extent *extent)
 {
-	int err = sp_space_take(hpages, align, node->id, extent);
+	int err = sp_space_take(source, hpages, align, node->id, extent);
 
 	if (err)
 		return err;
@@ -235,6 +236,21 @@ static int take_committed(struct sp_node *node, size_t hpages, size_t align,
 		err = sp_space_commit(extent, touch);
 	if (err)
 		sp_space_give(extent);
+	return err;
+}
+
+/* The best source first, each time: its pool may have been filled again. */
+static int take_committed(struct sp_node *node, size_t hpages, size_t align,
+			  enum sp_touch touch, struct sp_extent *extent)
+{
+	const struct sp_backend *source;
+	int err = -ENOMEM;
+
+	for (size_t i = 0; (source = sp_space_source_at(i)); i++) {
+		err = take_from(source, node, hpages, align, touch, extent);
+		if (!err || err == -EDQUOT)
+			return err;
+	}
 	return err;
 }
 

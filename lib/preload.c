@@ -62,7 +62,7 @@ EXPORT void *memalign(size_t align, size_t size)
 	size_t power = SP_ALIGN;
 
 	/* glibc rounds an odd alignment up. */
-	while (power < align && power < SP_GIB)
+	while (power < align && power <= SP_GIB)
 		power *= 2;
 	return slabpool_aligned_alloc(power, size);
 }

@@ -18,7 +18,7 @@
 
 enum { ABSENT, STARTING, RUNNING };
 
-static bool wanted;			/* set once by sp_reclaim_init() */
+static _Atomic bool wanted;		/* set by sp_reclaim_init(), cleared by stop */
 static _Atomic int thread;		/* ABSENT ... RUNNING */
 static _Atomic uint32_t work;		/* bumped by wakers; the futex */
 static _Atomic bool sleeping;		/* without a timer */
@@ -68,21 +68,25 @@ static void *background(void *unused)
 	(void)unused;
 	atomic_store_explicit(&thread, RUNNING, memory_order_relaxed);
 	for (;;) {
-		uint32_t seen = atomic_load_explicit(&work, memory_order_relaxed);
+		uint32_t seen = atomic_load_explicit(&work, memory_order_acquire);
 		uint64_t next;
 
 		/*
 		 * Announce the sleep before looking for work.  Sequentially
 		 * consistent, as the waker's: either it sees sleeping and bumps
-		 * work, or this pass sees what it made unused.
+		 * work, or this pass sees what it made unused.  Acquire above
+		 * pairs with sp_reclaim_stop(): a new number shows its wish.
 		 */
 		atomic_store(&sleeping, true);
+		if (!atomic_load(&wanted))
+			break;
 		next = pass_all();
 		if (next != UINT64_MAX && next < LEAST_NS)
 			next = LEAST_NS;
 		sp_sys_futex_wait((uint32_t *)&work, seen,
 				  next == UINT64_MAX ? SP_FOREVER : next);
 	}
+	atomic_store_explicit(&thread, ABSENT, memory_order_relaxed);
 	return NULL;
 }
 
@@ -96,6 +100,14 @@ void sp_reclaim_wake(void)
 	sp_sys_futex_wake((uint32_t *)&work, 1);
 }
 
+void sp_reclaim_stop(void)
+{
+	atomic_store_explicit(&wanted, false, memory_order_relaxed);
+	/* Not sp_reclaim_wake(): it may be asleep with a timer, or about to. */
+	atomic_fetch_add(&work, 1);
+	sp_sys_futex_wake((uint32_t *)&work, 1);
+}
+
 void sp_reclaim_start(void)
 {
 	int absent = ABSENT;
@@ -104,7 +116,8 @@ void sp_reclaim_start(void)
 	sigset_t all;
 	size_t stack = STACK + (size_t)PTHREAD_STACK_MIN;
 
-	if (!wanted || !atomic_compare_exchange_strong(&thread, &absent, STARTING))
+	if (!atomic_load_explicit(&wanted, memory_order_relaxed) ||
+	    !atomic_compare_exchange_strong(&thread, &absent, STARTING))
 		return;
 	sigfillset(&all);
 	pthread_attr_init(&attr);
@@ -122,7 +135,8 @@ void sp_reclaim_start_if_grown(void)
 {
 	struct sp_space_counts counts;
 
-	if (!wanted || atomic_load_explicit(&thread, memory_order_relaxed) != ABSENT)
+	if (!atomic_load_explicit(&wanted, memory_order_relaxed) ||
+	    atomic_load_explicit(&thread, memory_order_relaxed) != ABSENT)
 		return;
 	sp_space_counts(&counts);
 	if (counts.committed > GROWN || sp_cache_count() > 1)

@@ -24,6 +24,12 @@ void sp_reclaim_wake(void);
 void sp_reclaim_start(void);
 /* The same when the process is large enough or has several threads. */
 void sp_reclaim_start_if_grown(void);
+/*
+ * The main thread ends before the process does: the C library waits for the
+ * last thread, which must not be ours.  What is left to do the application's
+ * threads do.
+ */
+void sp_reclaim_stop(void);
 /* In the child of a fork the thread is gone. */
 void sp_reclaim_fork_child(void);
 

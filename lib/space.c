@@ -27,13 +27,14 @@ struct sp_lock sp_space_lock = SP_LOCK_INIT(SP_RANK_SPACE);
 static struct piece pieces[SP_MAX_PIECES];
 /* Set at start-up; source once more by a child that gets no client of its own. */
 static const struct sp_backend *source;
+static const struct sp_backend *fallback[2];
 static char *window;
 static size_t window_hpages;
 static bool dontfork;
 static uint64_t limit;
 
 /* Relaxed: sums that hold at every moment, read for statistics and the limit. */
-static _Atomic uint64_t committed, peak, commits, decommits;
+static _Atomic uint64_t committed, peak, commits, decommits, fallbacks;
 
 static void *reserve_aligned(size_t size, size_t align)
 {
@@ -115,29 +116,40 @@ struct sp_hpage *sp_space_hpage(const void *addr)
 
 /* ---- finding a run of addresses ----------------------------------------- */
 
-static bool usable(const struct piece *piece, int node, bool ready)
+/* What is looked for: adjoining hpages that are ready, or of @fresh's not taken. */
+struct wish {
+	size_t hpages;
+	size_t align;				/* bytes */
+	int node;
+	const struct sp_backend *fresh;		/* NULL: ready ones */
+};
+
+static bool usable(const struct piece *piece, const struct wish *wish)
 {
-	if (ready)
-		return piece->node == node;
-	return piece->node < 0 || (piece->node == node && piece->nfree);
+	if (wish->fresh && piece->node < 0)
+		return true;
+	if (piece->node != wish->node)
+		return false;
+	return !wish->fresh || (piece->backend == wish->fresh && piece->nfree);
 }
 
 /*
- * First index of @n adjoining hpages, aligned to @align bytes, all of them
- * ready, or all of them not taken.  SIZE_MAX: none.  First fit keeps the window
- * short; a piece of another node and a word without a candidate are skipped
- * whole, so that the cost is one step for each piece and for each 64 hpages.
+ * The index of the first hpage of those wished for; SIZE_MAX: there are none.
+ * First fit keeps the window short; a piece of another node and a word without a
+ * candidate are skipped whole, so that the cost is one step for each piece and
+ * for each 64 hpages.  Ready hpages of several sources may adjoin: a commit is
+ * behind them, and each goes back to its own.
  */
-static size_t find(size_t n, size_t align, int node, bool ready)
+static size_t find(const struct wish *wish)
 {
 	size_t start = 0, run = 0, i = 0;
 
 	while (i < window_hpages) {
 		const struct piece *piece = &pieces[i / SP_PIECE_HPAGES];
 		size_t word = i % SP_PIECE_HPAGES / 64;
-		uint64_t candidates = ready ? piece->ready[word] : ~piece->taken[word];
+		uint64_t candidates = wish->fresh ? ~piece->taken[word] : piece->ready[word];
 
-		if (i % SP_PIECE_HPAGES == 0 && !usable(piece, node, ready)) {
+		if (i % SP_PIECE_HPAGES == 0 && !usable(piece, wish)) {
 			run = 0;
 			i += SP_PIECE_HPAGES;
 			continue;
@@ -151,11 +163,11 @@ static size_t find(size_t n, size_t align, int node, bool ready)
 			run = 0;
 		} else if (run) {
 			run++;
-		} else if (((uintptr_t)window + i * SP_HPAGE) % align == 0) {
+		} else if (((uintptr_t)window + i * SP_HPAGE) % wish->align == 0) {
 			start = i;
 			run = 1;
 		}
-		if (run == n)
+		if (run == wish->hpages)
 			return start;
 		i++;
 	}
@@ -213,13 +225,27 @@ void sp_space_set_source(const struct sp_backend *backend)
 	source = backend;
 }
 
+void sp_space_set_fallbacks(const struct sp_backend *const *backends, size_t count)
+{
+	sp_assert(count <= ARRAY_SIZE(fallback));
+	for (size_t i = 0; i < count; i++)
+		fallback[i] = backends[i];
+}
+
 const struct sp_backend *sp_space_source(void)
 {
 	return source;
 }
 
+const struct sp_backend *sp_space_source_at(size_t i)
+{
+	if (i == 0)
+		return source;
+	return i <= ARRAY_SIZE(fallback) ? fallback[i - 1] : NULL;
+}
+
 /* Give piece @p to @node: descriptors, and the source takes the addresses over. */
-static int assign(size_t p, int node)
+static int assign(size_t p, int node, const struct sp_backend *backend)
 {
 	struct piece *piece = &pieces[p];
 	size_t n = piece_hpages(p);
@@ -230,12 +256,14 @@ static int assign(size_t p, int node)
 		piece->hpages = sp_meta_alloc(n * sizeof(*piece->hpages));
 	if (!piece->hpages)
 		return -ENOMEM;
-	err = source->reserve(&extent);
-	if (err)
+	err = backend->reserve(&extent);
+	if (err) {
+		reserve_again(&extent);
 		return err;
+	}
 	if (dontfork)
 		sp_sys_advise(extent.addr, extent.size, MADV_DONTFORK);
-	piece->backend = source;
+	piece->backend = backend;
 	piece->nfree = (uint32_t)n;
 	piece->node = node;
 	return 0;
@@ -254,15 +282,15 @@ static void set_taken(size_t index, size_t n, bool taken)
 	}
 }
 
-static int take(size_t n, size_t align, int node, size_t *index)
+static int take(const struct wish *wish, size_t *index)
 {
-	size_t i = find(n, align, node, false);
+	size_t i = find(wish), n = wish->hpages;
 	int err;
 
 	if (i == SIZE_MAX)
 		return -ENOMEM;
 	for (size_t p = i / SP_PIECE_HPAGES; p <= (i + n - 1) / SP_PIECE_HPAGES; p++) {
-		err = pieces[p].node < 0 ? assign(p, node) : 0;
+		err = pieces[p].node < 0 ? assign(p, wish->node, wish->fresh) : 0;
 		if (err)
 			return err;
 	}
@@ -274,13 +302,15 @@ static int take(size_t n, size_t align, int node, size_t *index)
 	return 0;
 }
 
-int sp_space_take(size_t hpages, size_t align, int node, struct sp_extent *extent)
+int sp_space_take(const struct sp_backend *backend, size_t hpages, size_t align,
+		  int node, struct sp_extent *extent)
 {
+	const struct wish wish = { hpages, align, node, backend };
 	size_t index = 0;
 	int err;
 
 	sp_lock(&sp_space_lock);
-	err = take(hpages, align, node, &index);
+	err = take(&wish, &index);
 	sp_unlock(&sp_space_lock);
 	if (!err)
 		*extent = extent_at(index, hpages, node);
@@ -314,7 +344,7 @@ static int charge(uint64_t size)
 
 	if (limit && now > limit) {
 		atomic_fetch_sub_explicit(&committed, size, memory_order_relaxed);
-		return -ENOMEM;
+		return -EDQUOT;
 	}
 	raise_peak(now);
 	return 0;
@@ -333,6 +363,7 @@ static const struct sp_backend *backend_of(const struct sp_extent *extent)
 
 int sp_space_commit(const struct sp_extent *extent, enum sp_touch touch)
 {
+	uint64_t hpages = extent->size >> SP_HPAGE_SHIFT;
 	int err = charge(extent->size);
 
 	if (err)
@@ -342,8 +373,9 @@ int sp_space_commit(const struct sp_extent *extent, enum sp_touch touch)
 		uncharge(extent->size);
 		return err;
 	}
-	atomic_fetch_add_explicit(&commits, extent->size >> SP_HPAGE_SHIFT,
-				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&commits, hpages, memory_order_relaxed);
+	if (backend_of(extent) != source)
+		atomic_fetch_add_explicit(&fallbacks, hpages, memory_order_relaxed);
 	return 0;
 }
 
@@ -391,11 +423,12 @@ void sp_space_mark_ready(const struct sp_hpage *hpage, bool ready)
 
 struct sp_hpage *sp_space_find_ready(size_t hpages, size_t align, int node)
 {
+	const struct wish wish = { hpages, align, node, NULL };
 	size_t i;
 
 	/* The lock keeps pieces from changing hands during the walk. */
 	sp_lock(&sp_space_lock);
-	i = find(hpages, align, node, true);
+	i = find(&wish);
 	sp_unlock(&sp_space_lock);
 	return i == SIZE_MAX ? NULL : sp_space_hpage(window + i * SP_HPAGE);
 }
@@ -408,12 +441,17 @@ void sp_space_counts(struct sp_space_counts *counts)
 	counts->peak = atomic_load_explicit(&peak, memory_order_relaxed);
 	counts->commits = atomic_load_explicit(&commits, memory_order_relaxed);
 	counts->decommits = atomic_load_explicit(&decommits, memory_order_relaxed);
+	counts->fallbacks = atomic_load_explicit(&fallbacks, memory_order_relaxed);
 	counts->limit = limit;
 }
 
 uint64_t sp_space_base_pages(void)
 {
-	return source->base_pages(window, window_hpages * SP_HPAGE);
+	size_t size = window_hpages * SP_HPAGE;
+
+	if (atomic_load_explicit(&fallbacks, memory_order_relaxed))
+		return sp_anon_base_pages(window, size);
+	return source->base_pages(window, size);
 }
 
 /* ---- fork --------------------------------------------------------------- */
@@ -475,13 +513,13 @@ static uint64_t unshare_piece(size_t p)
 
 uint64_t sp_space_unshare(void)
 {
-	uint64_t fallbacks = 0;
+	uint64_t anonymous = 0;
 
 	/* Without a client of its own the child must never use the parent's. */
 	if (source->shared && source->fresh())
 		source = &sp_backend_thp;
 	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++)
 		if (pieces[p].node >= 0 && pieces[p].backend->shared)
-			fallbacks += unshare_piece(p);
-	return fallbacks;
+			anonymous += unshare_piece(p);
+	return anonymous;
 }

@@ -4,7 +4,7 @@
  * pointer ours" is one comparison, and the map from address to chunk.
  *
  * The window is divided into pieces of 1 GiB.  A piece belongs to no node until
- * its first hpage is taken, then to one node for good.  Addresses are taken and
+ * its first hpage is taken, then to one node and one source for good.  Addresses are taken and
  * given here; memory comes and goes with sp_space_commit() and
  * sp_space_decommit(), which alone change the committed count.
  */
@@ -36,6 +36,7 @@ extern struct sp_lock sp_space_lock;
 struct sp_space_counts {
 	uint64_t committed, peak, limit;	/* bytes */
 	uint64_t commits, decommits;		/* hpages so far */
+	uint64_t fallbacks;			/* of the commits */
 };
 
 /* Reserve the window, at most @max bytes; @limit 0: none. */
@@ -45,19 +46,25 @@ int sp_space_init(size_t max, uint64_t limit, bool leave_out_of_fork);
  * committed: what an earlier source had reserved is undone.
  */
 void sp_space_set_source(const struct sp_backend *backend);
+/* When that is exhausted, from the first of these that has some; at start-up. */
+void sp_space_set_fallbacks(const struct sp_backend *const *backends, size_t count);
 
 /* The source in use; NULL before there is one. */
 const struct sp_backend *sp_space_source(void);
+/* The @i-th to ask: 0 the source in use, then the fallbacks; NULL: no more. */
+const struct sp_backend *sp_space_source_at(size_t i);
 
 /*
- * Take addresses for @hpages on @node, the first a multiple of @align bytes.
- * -ENOMEM: the window is full; other errors: the source refused the piece.
+ * Take addresses for @hpages of @backend on @node, the first a multiple of
+ * @align bytes.  -ENOMEM: the window is full; other errors: the source refused
+ * the piece.
  */
-int sp_space_take(size_t hpages, size_t align, int node, struct sp_extent *extent);
+int sp_space_take(const struct sp_backend *backend, size_t hpages, size_t align,
+		  int node, struct sp_extent *extent);
 /* Give addresses back whose memory is decommitted. */
 void sp_space_give(const struct sp_extent *extent);
 
-/* Memory for taken addresses: -ENOMEM also over the limit. */
+/* Memory for taken addresses.  -EDQUOT: over the limit. */
 int sp_space_commit(const struct sp_extent *extent, enum sp_touch touch);
 /* Touch what an earlier commit left to the caller. */
 int sp_space_populate(const struct sp_extent *extent);

@@ -214,6 +214,11 @@ int sp_sys_this_node(void)
 	return (int)node;
 }
 
+bool sp_sys_is_main_thread(void)
+{
+	return gettid() == getpid();
+}
+
 int sp_sys_thp_disabled(void)
 {
 	int saved = errno;

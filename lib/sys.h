@@ -36,6 +36,7 @@ void sp_sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns);
 void sp_sys_futex_wake(uint32_t *word, int waiters);
 
 uint64_t sp_sys_now_ns(void);
+bool sp_sys_is_main_thread(void);
 /* The node of the CPU this thread runs on. */
 int sp_sys_this_node(void);
 /* PR_GET_THP_DISABLE: 1 when this process gets no huge pages. */

@@ -16,6 +16,8 @@
 
 #include "fork.h"
 #include "init.h"
+#include "reclaim.h"
+#include "sys.h"
 #include "thread.h"
 
 static pthread_key_t key;
@@ -27,11 +29,21 @@ static sp_tls int phase;
 /* Text of the C library and the loader: their callers may hold their locks. */
 static struct range { uintptr_t low, high; } system_text[2];
 
-static void on_exit_of_thread(void *cache)
+static void on_exit_of_thread(void *key_value)
 {
+	(void)key_value;
 	phase = LEAVING;
-	if (sp_cache_mine == cache)
-		sp_cache_exit(cache);
+	if (sp_cache_mine != &sp_cache_none)
+		sp_cache_exit(sp_cache_mine);
+	if (sp_sys_is_main_thread())
+		sp_reclaim_stop();
+}
+
+/* The value only has to be something: the destructor knows its thread. */
+static void register_thread(void)
+{
+	phase = REGISTERED;
+	pthread_setspecific(key, &key);
 }
 
 struct sp_cache *sp_thread_cache(void)
@@ -44,10 +56,8 @@ struct sp_cache *sp_thread_cache(void)
 	 * cache in place.
 	 */
 	if (cache && phase == FRESH &&
-	    atomic_load_explicit(&constructed, memory_order_acquire)) {
-		phase = REGISTERED;
-		pthread_setspecific(key, cache);
-	}
+	    atomic_load_explicit(&constructed, memory_order_acquire))
+		register_thread();
 	return cache;
 }
 
@@ -99,4 +109,6 @@ __attribute__((constructor)) static void construct(void)
 	dl_iterate_phdr(find_system_text, &count);
 	sp_fork_init();
 	atomic_store_explicit(&constructed, true, memory_order_release);
+	/* The main thread's end matters even when it never allocates. */
+	register_thread();
 }

@@ -40,9 +40,9 @@ static bool nodes_are_sane(void)
 static size_t random_size(unsigned int *seed)
 {
 	switch (rand_r(seed) % 16) {
-	case 0: return (size_t)rand_r(seed) % (3 * SP_HPAGE);
-	case 1: case 2: return (size_t)rand_r(seed) % (256 * SP_KIB);
-	case 3: case 4: case 5: return (size_t)rand_r(seed) % SP_MEDIUM_MAX;
+	case 0: return (size_t)rand_r(seed) % (rand_r(seed) % 8 ? SP_UNIT : 3 * SP_HPAGE);
+	case 1: return (size_t)rand_r(seed) % (256 * SP_KIB);
+	case 2: case 3: case 4: return (size_t)rand_r(seed) % SP_MEDIUM_MAX;
 	default: return (size_t)rand_r(seed) % 600;
 	}
 }

@@ -1,14 +1,33 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
+ * What the sources of anonymous memory share.
+ *
  * What page size did we really get?  /proc/self/smaps knows: for each mapping
  * its resident bytes (Rss) and how many of them are mapped huge.  Slow, and for
  * statistics only.
  */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "backend.h"
 #include "sys.h"
+
+/* Since Linux 5.18; bookworm's headers of libc do not have it. */
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED	24
+#endif
+
+/*
+ * Memory locked by mlockall() is not dropped by MADV_DONTNEED, and on older
+ * kernels by nothing: then at least it must read zero.
+ */
+void sp_anon_drop(void *addr, size_t size)
+{
+	if (sp_sys_advise(addr, size, MADV_DONTNEED) &&
+	    sp_sys_advise(addr, size, MADV_DONTNEED_LOCKED))
+		memset(addr, 0, size);
+}
 
 struct scan {
 	const char *low, *high;	/* the window */
@@ -64,7 +83,7 @@ static void read_line(struct scan *scan, const char *line)
 			scan->huge += value(line);
 }
 
-uint64_t sp_smaps_base_pages(const char *window, size_t size)
+uint64_t sp_anon_base_pages(const char *window, size_t size)
 {
 	struct scan scan = { .low = window, .high = window + size };
 	char buf[1024];

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * A source that runs out or fails, seen from the node heap: a stand-in in front
+ * of the thp source that refuses commits on demand.
+ */
+#include <string.h>
+
+#include "node.h"
+#include "kselftest_harness.h"
+
+static size_t left;		/* hpages the stand-in still has */
+static size_t calls, fail_at;	/* refuse every fail_at-th commit; 0: none */
+
+static int scarce_commit(const struct sp_extent *extent, enum sp_touch touch)
+{
+	size_t n = extent->size >> SP_HPAGE_SHIFT;
+	int err;
+
+	if (n > left || (fail_at && ++calls % fail_at == 0))
+		return -ENOMEM;
+	err = sp_backend_thp.commit(extent, touch);
+	if (!err)
+		left -= n;
+	return err;
+}
+
+static void scarce_decommit(const struct sp_extent *extents, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		left += extents[i].size >> SP_HPAGE_SHIFT;
+	sp_backend_thp.decommit(extents, count);
+}
+
+static struct sp_backend scarce;
+static const struct sp_backend *const next[] = { &sp_backend_thp };
+
+FIXTURE(source) {
+	struct sp_node *node;
+	struct sp_space_counts counts;
+};
+
+FIXTURE_SETUP(source)
+{
+	scarce = sp_backend_thp;
+	scarce.commit = scarce_commit;
+	scarce.decommit = scarce_decommit;
+	sp_node_init(1, 10000);
+	self->node = sp_node_get(0);
+	ASSERT_EQ(0, sp_space_init(16 * SP_GIB, 0, false));
+	sp_space_set_source(&scarce);
+	left = 8;
+}
+
+FIXTURE_TEARDOWN(source)
+{
+	EXPECT_TRUE(sp_node_check(self->node));
+}
+
+static struct sp_chunk *huge(struct sp_node *node, size_t hpages)
+{
+	struct sp_chunk *chunk = sp_node_take_huge(node, hpages, SP_HPAGE);
+
+	if (chunk)
+		chunk->state = SP_CHUNK_HUGE;
+	return chunk;
+}
+
+TEST_F(source, exhausted_without_a_next_one_it_is_out_of_memory)
+{
+	struct sp_chunk *chunk = huge(self->node, 6);
+
+	ASSERT_NE(NULL, chunk);
+	EXPECT_EQ(NULL, huge(self->node, 3));
+	sp_space_counts(&self->counts);
+	EXPECT_EQ(6 * SP_HPAGE, self->counts.committed);
+	EXPECT_TRUE(sp_node_give_large(chunk, chunk->addr));
+	/* What is unused makes room, though it does not adjoin eight free ones. */
+	EXPECT_NE(NULL, huge(self->node, 8));
+}
+
+TEST_F(source, exhausted_with_a_next_one_it_goes_on_and_counts)
+{
+	struct sp_chunk *first, *second;
+
+	sp_space_set_fallbacks(next, 1);
+	first = huge(self->node, 6);
+	second = huge(self->node, 10);
+	ASSERT_NE(NULL, first);
+	ASSERT_NE(NULL, second);
+	memset(second->addr, 1, 10 * SP_HPAGE);
+	sp_space_counts(&self->counts);
+	EXPECT_EQ(10, self->counts.fallbacks);
+	EXPECT_EQ(16, self->counts.commits);
+	EXPECT_TRUE(sp_node_give_large(first, first->addr));
+	EXPECT_TRUE(sp_node_give_large(second, second->addr));
+	EXPECT_EQ(16 * SP_HPAGE, sp_node_purge(self->node, 0, true));
+	EXPECT_EQ(8, left);
+	/* The best source is asked first again. */
+	ASSERT_NE(NULL, huge(self->node, 1));
+	EXPECT_EQ(7, left);
+	sp_space_counts(&self->counts);
+	EXPECT_EQ(SP_HPAGE, self->counts.committed);
+	EXPECT_EQ(10, self->counts.fallbacks);
+}
+
+TEST_F(source, a_large_object_is_given_back_once_only)
+{
+	struct sp_chunk *chunk = huge(self->node, 2);
+
+	ASSERT_NE(NULL, chunk);
+	EXPECT_FALSE(sp_node_give_large(chunk, chunk->addr + SP_HPAGE));
+	EXPECT_TRUE(sp_node_give_large(chunk, chunk->addr));
+	EXPECT_FALSE(sp_node_give_large(chunk, chunk->addr));
+}
+
+TEST_F(source, failing_at_every_nth_commit_loses_nothing)
+{
+	static struct sp_chunk *chunks[64];
+
+	for (size_t n = 1; n < 20; n++) {
+		unsigned int seed = (unsigned int)n;
+
+		left = 40;
+		calls = 0;
+		fail_at = n;
+		for (int step = 0; step < 3000; step++) {
+			struct sp_chunk **c = &chunks[rand_r(&seed) % 64];
+
+			if (*c) {
+				sp_node_give_chunk(*c, (*c)->units);
+				*c = NULL;
+			} else {
+				unsigned int units = 1 + (unsigned int)rand_r(&seed) % SP_UNITS;
+
+				*c = sp_node_take_chunk(self->node, SP_KIND_LARGE, units, 1,
+							units);
+			}
+		}
+		ASSERT_TRUE(sp_node_check(self->node));
+		for (int i = 0; i < 64; i++) {
+			if (chunks[i])
+				sp_node_give_chunk(chunks[i], chunks[i]->units);
+			chunks[i] = NULL;
+		}
+		sp_node_purge(self->node, 0, true);
+		sp_space_counts(&self->counts);
+		ASSERT_EQ(0, self->counts.committed);
+		ASSERT_EQ(40, left);
+	}
+}
+
+TEST_HARNESS_MAIN
