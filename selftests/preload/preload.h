@@ -34,7 +34,7 @@
 
 #define T_HPAGE		((size_t)2 << 20)
 #define T_MIB		((size_t)1 << 20)
-#define T_HUGETLB_PAGES	"160"
+#define T_HUGETLB_PAGES	"256"
 
 #define T_THP		1u	/* the source a case wants; none: all of them */
 #define T_HUGETLB	2u

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Across fork(2) each process has memory of its own: what one writes afterwards
+ * the other never sees, both go on allocating, and neither hangs.
+ */
+#include <spawn.h>
+#include <stdatomic.h>
+
+#include "preload.h"
+
+#define OBJECTS	400
+
+struct object {
+	char *at;
+	size_t size;
+};
+
+/* About 14 MiB: small, medium, large and huge. */
+static void make(struct object *objects, uint64_t seed)
+{
+	static const size_t sizes[] = { 16, 100, 1000, 9000, 32000, 100000, 200000 };
+
+	for (int i = 0; i < OBJECTS; i++) {
+		size_t size = i % 100 == 99 ? 2500000 : sizes[i % 7] - (size_t)(i % 10);
+
+		objects[i] = (struct object){ malloc(size), size };
+		check(objects[i].at);
+		t_fill(objects[i].at, size, seed + (uint64_t)i);
+	}
+}
+
+static void write_all(struct object *objects, uint64_t seed)
+{
+	for (int i = 0; i < OBJECTS; i++)
+		t_fill(objects[i].at, objects[i].size, seed + (uint64_t)i);
+}
+
+static bool holds(const struct object *objects, uint64_t seed)
+{
+	for (int i = 0; i < OBJECTS; i++)
+		if (!t_is_filled(objects[i].at, objects[i].size, seed + (uint64_t)i))
+			return false;
+	return true;
+}
+
+static void free_all(struct object *objects)
+{
+	for (int i = 0; i < OBJECTS; i++)
+		free(objects[i].at);
+}
+
+/* Two processes in turns: wait for a byte, send a byte. */
+struct channel { int to[2], from[2]; };
+
+static void open_channel(struct channel *c)
+{
+	check(pipe(c->to) == 0 && pipe(c->from) == 0);
+}
+
+static void send_byte(int fd)
+{
+	check(write(fd, "x", 1) == 1);
+}
+
+static void await(int fd)
+{
+	char byte;
+
+	check(read(fd, &byte, 1) == 1);
+}
+
+static struct object inherited[OBJECTS];
+
+static int child_of_prefork(struct channel *c, int n)
+{
+	static struct object own[OBJECTS];
+
+	await(c->to[0]);		/* the parent has written */
+	check(holds(inherited, 1000));
+	write_all(inherited, 5000 + (uint64_t)n);
+	make(own, 9000 + (uint64_t)n);
+	send_byte(c->from[1]);
+	await(c->to[0]);		/* it has looked, and written again */
+	check(holds(inherited, 5000 + (uint64_t)n));
+	check(holds(own, 9000 + (uint64_t)n));
+	free_all(inherited);
+	check(holds(own, 9000 + (uint64_t)n));
+	free_all(own);
+	return 0;
+}
+
+static void values_never_leak(void)
+{
+	struct channel channel[4];
+	pid_t pid[4];
+
+	make(inherited, 1000);
+	for (int n = 0; n < 4; n++) {
+		open_channel(&channel[n]);
+		pid[n] = fork();
+		check(pid[n] >= 0);
+		if (pid[n] == 0)
+			_exit(child_of_prefork(&channel[n], n));
+		close(channel[n].from[1]);	/* so that its end is seen */
+	}
+	write_all(inherited, 2000);
+	for (int n = 0; n < 4; n++) {
+		send_byte(channel[n].to[1]);
+		await(channel[n].from[0]);
+		check(holds(inherited, 2000));
+	}
+	write_all(inherited, 3000);
+	for (int n = 0; n < 4; n++) {
+		send_byte(channel[n].to[1]);
+		check(t_wait(pid[n]) == 0);
+	}
+	check(holds(inherited, 3000));
+	free_all(inherited);
+}
+
+/* What nobody touched before the fork is zero in both, and stays apart. */
+static void fresh_memory_is_apart(void)
+{
+	size_t size = 6 * T_MIB;
+	char *p = calloc(1, size);
+	struct channel c;
+	pid_t pid;
+
+	check(p);
+	open_channel(&c);
+	pid = fork();
+	if (pid == 0) {
+		await(c.to[0]);
+		check(t_is_zero(p, size));
+		memset(p, 2, size);
+		send_byte(c.from[1]);
+		await(c.to[0]);
+		check(p[0] == 2 && p[size - 1] == 2);
+		_exit(0);
+	}
+	memset(p, 1, size);
+	send_byte(c.to[1]);
+	await(c.from[0]);
+	check(p[0] == 1 && p[size - 1] == 1);
+	send_byte(c.to[1]);
+	check(t_wait(pid) == 0);
+}
+
+/* ---- from a process with threads ---------------------------------------- */
+
+#define THREADS	8
+
+static _Atomic bool stop;
+static void *_Atomic exchange[64];
+
+/* Allocate, hand over to others, free what others made. */
+static void *churn(void *arg)
+{
+	uint64_t seed = (uintptr_t)arg;
+
+	while (!stop) {
+		uint64_t r = t_random(&seed);
+		size_t size = r % 64 == 0 ? 300000 : r % 8 == 0 ? 5000 : r % 700;
+		char *p = malloc(size + 1);
+
+		check(p);
+		p[0] = p[size] = (char)r;
+		free(atomic_exchange(&exchange[r >> 32 & 63], p));
+	}
+	return NULL;
+}
+
+static void allocate_in_child(void)
+{
+	char *p[300];
+
+	for (size_t i = 0; i < 300; i++) {
+		p[i] = malloc(i * i);
+		check(p[i]);
+		memset(p[i], 1, i * i);
+	}
+	for (size_t i = 0; i < 300; i++)
+		free(p[i]);
+}
+
+static void fork_among_allocating_threads(void)
+{
+	pthread_t thread[THREADS];
+	int rounds = t_emulated() ? 30 : 200;
+
+	for (uintptr_t i = 0; i < THREADS; i++)
+		check(pthread_create(&thread[i], NULL, churn, (void *)(i + 1)) == 0);
+	for (int n = 0; n < rounds; n++) {
+		pid_t pid = fork();
+
+		check(pid >= 0);
+		if (pid == 0) {
+			allocate_in_child();
+			/* What others handed over is whole: their hit paths are not ours. */
+			for (int i = 0; i < 64; i += 7)
+				free(atomic_exchange(&exchange[i], NULL));
+			_exit(0);
+		}
+		check(t_wait(pid) == 0);
+	}
+	stop = true;
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+}
+
+static void *fork_here(void *unused)
+{
+	pid_t pid = fork();
+
+	check(pid >= 0);
+	if (pid == 0) {
+		pthread_t thread;
+		void *p = malloc(40 * T_MIB);
+
+		/* The child is a process as any other: threads, exit handlers. */
+		check(p);
+		check(holds(inherited, 1));
+		stop = false;
+		check(pthread_create(&thread, NULL, churn, (void *)77) == 0);
+		t_sleep_ms(20);
+		stop = true;
+		pthread_join(thread, NULL);
+		free(p);
+		free_all(inherited);
+		exit(0);
+	}
+	check(t_wait(pid) == 0);
+	return unused;
+}
+
+static void fork_from_second_thread(void)
+{
+	pthread_t thread;
+
+	make(inherited, 1);
+	for (int i = 0; i < 5; i++) {
+		check(pthread_create(&thread, NULL, fork_here, NULL) == 0);
+		pthread_join(thread, NULL);
+	}
+	check(holds(inherited, 1));
+	free_all(inherited);
+}
+
+/* ---- children of children ----------------------------------------------- */
+
+static void descend(int depth)
+{
+	pid_t pid;
+
+	check(holds(inherited, (uint64_t)depth * 100000));
+	if (depth == 4)
+		return;
+	pid = fork();
+	check(pid >= 0);
+	if (pid == 0) {
+		write_all(inherited, (uint64_t)(depth + 1) * 100000);
+		descend(depth + 1);
+		allocate_in_child();
+		_exit(0);
+	}
+	check(t_wait(pid) == 0);
+	check(holds(inherited, (uint64_t)depth * 100000));
+}
+
+static void nested(void)
+{
+	make(inherited, 0);
+	descend(0);
+	free_all(inherited);
+}
+
+/* Memory that ended processes held is back: the source does not run dry. */
+static void many_in_a_row(void)
+{
+	int rounds = t_emulated() ? 20 : 100;
+	char *p = malloc(30 * T_MIB);
+
+	check(p);
+	memset(p, 1, 30 * T_MIB);
+	for (int n = 0; n < rounds; n++) {
+		pid_t pid = fork();
+
+		check(pid >= 0);
+		if (pid == 0) {
+			memset(p, 2, 30 * T_MIB);
+			allocate_in_child();
+			_exit(0);
+		}
+		check(t_wait(pid) == 0);
+		check(p[0] == 1 && p[30 * T_MIB - 1] == 1);
+	}
+}
+
+/* ---- programs that only exec -------------------------------------------- */
+
+extern char **environ;
+
+static void spawn_is_cheap(void)
+{
+	char *argv[] = { "true", NULL };
+	char *p = malloc(120 * T_MIB);
+	double start;
+	pid_t pid;
+
+	check(p);
+	memset(p, 1, 120 * T_MIB);
+	unsetenv("LD_PRELOAD");
+	start = t_now();
+	for (int i = 0; i < 20; i++) {
+		check(posix_spawn(&pid, "/bin/true", NULL, NULL, argv, environ) == 0);
+		check(t_wait(pid) == 0);
+		pid = vfork();
+		if (pid == 0) {
+			execl("/bin/true", "true", NULL);
+			_exit(1);
+		}
+		check(t_wait(pid) == 0);
+	}
+	/* Copying 120 MiB 40 times takes more than a second; starting true 40 ms. */
+	note("%.1f ms each\n", (t_now() - start) * 1e3 / 40);
+	check(t_now() - start < (t_emulated() ? 20 : 0.8));
+	hide(p);
+}
+
+static void shell_commands(void)
+{
+	char *p = malloc(30 * T_MIB), line[64] = "";
+	FILE *pipe;
+
+	check(p);
+	memset(p, 1, 30 * T_MIB);
+	hide(p);
+	for (int i = 0; i < 5; i++) {
+		check(system("test $(echo a | tr a b) = b") == 0);
+		pipe = popen("seq 3 | sort -r | tr '\\n' ' '", "r");
+		check(pipe && fgets(line, sizeof(line), pipe));
+		check(strcmp(line, "3 2 1 ") == 0);
+		check(pclose(pipe) == 0);
+	}
+}
+
+static void exec_after_fork_without_heap(void)
+{
+	char *p = malloc(30 * T_MIB);
+	pid_t pid;
+
+	check(p);
+	memset(p, 1, 30 * T_MIB);
+	hide(p);
+	for (int i = 0; i < 10; i++) {
+		pid = fork();
+		check(pid >= 0);
+		if (pid == 0) {
+			execl("/bin/true", "true", NULL);
+			_exit(1);
+		}
+		check(t_wait(pid) == 0);
+	}
+}
+
+/* ---- when it goes wrong ------------------------------------------------- */
+
+/* Whoever appears below @parent, other than itself, is killed at once. */
+static void kill_children_of(pid_t parent)
+{
+	char path[64], list[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", parent, parent);
+	for (;;) {
+		int fd = open(path, O_RDONLY);
+		ssize_t n = read(fd, list, sizeof(list) - 1);
+		char *at = list;
+
+		if (n < 0)
+			_exit(1);
+		list[n] = '\0';
+		close(fd);
+		for (pid_t pid; (pid = (pid_t)strtol(at, &at, 10)) > 0; )
+			if (pid != getpid())
+				kill(pid, SIGKILL);
+	}
+}
+
+static void child_killed_while_copying(void)
+{
+	size_t size = 90 * T_MIB;
+	pid_t parent = getpid(), killer = fork();
+	int killed = 0;
+	char *p;
+
+	if (killer == 0)
+		kill_children_of(parent);
+	p = malloc(size);
+	check(p);
+	t_fill(p, size, 1);
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = fork();
+
+		check(pid >= 0);
+		if (pid == 0) {
+			t_sleep_ms(200);
+			_exit(0);
+		}
+		killed += t_wait(pid) == 128 + SIGKILL;
+		allocate_in_child();
+	}
+	kill(killer, SIGKILL);
+	check(t_wait(killer) == 128 + SIGKILL);
+	check(killed > 0);
+	check(t_is_filled(p, size, 1));
+}
+
+/* Hpages of the device that are left on the node of CPU 0. */
+static size_t left_in_pool(void)
+{
+	char text[32];
+	size_t n;
+
+	t_read_file("/sys/class/misc/slabpool/node0/zeroed_hugepages", text, sizeof(text));
+	n = (size_t)atol(text);
+	t_read_file("/sys/class/misc/slabpool/node0/dirty_hugepages", text, sizeof(text));
+	return n + (size_t)atol(text);
+}
+
+static void pool_cannot_supply_copies(void)
+{
+	struct slabpool_stats stats;
+	size_t size = left_in_pool() * 6 / 10 * T_HPAGE;
+	char *p = t_lib(slabpool_malloc_onnode)(size, 0);
+	pid_t pid;
+
+	check(p);
+	t_fill(p, size, 1);
+	check(t_stats().fork_fallbacks == 0);
+	pid = fork();
+	check(pid >= 0);
+	if (pid == 0) {
+		stats = t_stats();
+		check(stats.fork_fallbacks >= size / T_HPAGE);
+		check(t_is_filled(p, size, 1));
+		t_fill(p, size, 2);
+		allocate_in_child();
+		free(p);
+		allocate_in_child();
+		_exit(0);
+	}
+	t_fill(p, size / 2, 3);
+	check(t_wait(pid) == 0);
+	check(t_is_filled(p, size / 2, 3));
+	check(t_stats().fork_fallbacks == 0);
+	free(p);
+}
+
+/*
+ * More than half of the hugetlb pool: a copy on write finds no page, and the
+ * process that fork()ed must not pay for that with its life.
+ */
+static void parent_survives_short_pool(void)
+{
+	size_t size = 300 * T_MIB;
+	struct channel c;
+	char *p = malloc(size);
+	pid_t pid;
+
+	check(p);
+	memset(p, 1, size);
+	open_channel(&c);
+	pid = fork();
+	check(pid >= 0);
+	if (pid == 0) {
+		await(c.to[0]);
+		_exit(p[0] == 1 && p[size - 1] == 1 ? 0 : 1);
+	}
+	memset(p, 2, size);
+	check(hide(p)[0] == 2);
+	send_byte(c.to[1]);
+	check(t_wait(pid) == 0);
+}
+
+static const struct t_case cases[] = {
+	CASE(values_never_leak),
+	CASE(fresh_memory_is_apart),
+	CASE(fork_among_allocating_threads, .seconds = 60),
+	CASE(fork_from_second_thread),
+	CASE(nested),
+	CASE(many_in_a_row, .seconds = 60),
+	CASE(spawn_is_cheap),
+	CASE(shell_commands, .conf = "verbose:false"),
+	CASE(exec_after_fork_without_heap, .conf = "fork:none"),
+	CASE(child_killed_while_copying, .seconds = 40),
+	CASE(pool_cannot_supply_copies, .flags = T_DEVICE),
+	CASE(parent_survives_short_pool, .flags = T_HUGETLB),
+};
+
+T_CASES(cases)
