@@ -34,8 +34,6 @@ enum sp_touch {
 
 struct sp_backend {
 	const char *name;
-	/* The child of a fork must copy: its pages are shared with the parent. */
-	bool shared;
 
 	/* See whether the source is there.  0, or -errno and a reason in @why. */
 	int (*open)(struct sp_text *why);
@@ -57,9 +55,13 @@ struct sp_backend {
 	void (*region_unmap)(const struct slabpool_region_info *info);
 
 	/*
-	 * In the child of a fork: make ready (fresh), then put private copies of
-	 * @live in the place of @piece (unshare).  NULL where not shared.
+	 * Before a fork: must the child copy the @live hpages there are at once,
+	 * or does copy-on-write serve?  In the child: make ready (fresh), then
+	 * put private copies of @live in the place of @piece (unshare).  All NULL
+	 * where copy-on-write always serves; fresh also where there is nothing to
+	 * make ready.
 	 */
+	bool (*must_copy)(uint64_t live);
 	int (*fresh)(void);
 	int (*unshare)(const struct sp_extent *piece,
 		       const struct sp_extent *live, size_t count);

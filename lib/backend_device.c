@@ -314,6 +314,13 @@ static void region_unmap(const struct slabpool_region_info *info)
 	sp_sys_unmap(info->addr, info->size);
 }
 
+/* The mapping is shared: the child would write to the parent's memory. */
+static bool must_copy(uint64_t live)
+{
+	(void)live;
+	return true;
+}
+
 static int unshare(const struct sp_extent *piece, const struct sp_extent *live,
 		   size_t count)
 {
@@ -344,7 +351,6 @@ unmap_copy:
 
 const struct sp_backend sp_backend_device = {
 	.name = "device",
-	.shared = true,
 	.open = device_open,
 	.explain = explain,
 	.reserve = reserve,
@@ -353,6 +359,7 @@ const struct sp_backend sp_backend_device = {
 	.base_pages = base_pages,
 	.region_map = region_map,
 	.region_unmap = region_unmap,
+	.must_copy = must_copy,
 	.fresh = fresh,
 	.unshare = unshare,
 };

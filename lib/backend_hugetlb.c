@@ -5,15 +5,22 @@
  * Mappings are private and anonymous, so that fork gives copy-on-write.  They
  * are made without reservation, whole pieces at a time, and filled by
  * MADV_POPULATE_WRITE, which answers with an error where a plain touch of an
- * empty pool would be SIGBUS.  A child that writes after a fork needs hugetlb
- * pages of its own; the kernel kills it when there are none.
+ * empty pool would be SIGBUS.
+ *
+ * After a fork a write to a page that both have needs another page, and it is
+ * SIGBUS for whoever writes when there is none, the parent too.  So when the pool
+ * could not supply them all, the child copies at once, to whatever memory there
+ * is, and every page has one owner again.
  */
+#include <fcntl.h>
 #include <linux/mman.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "backend.h"
 #include "sys.h"
 
+#define POOL	"/sys/kernel/mm/hugepages/hugepages-2048kB/"
 #define FLAGS	(MAP_HUGETLB | MAP_HUGE_2MB | MAP_NORESERVE)
 
 /* populate reports an empty pool as a fault that could not be served. */
@@ -105,6 +112,51 @@ static void region_unmap(const struct slabpool_region_info *info)
 	sp_sys_unmap(info->addr, info->size);
 }
 
+static uint64_t read_number(const char *path)
+{
+	char text[24] = "";
+	uint64_t n = 0;
+	int fd = sp_sys_open(path, O_RDONLY);
+
+	if (fd < 0)
+		return 0;
+	sp_sys_read(fd, text, sizeof(text) - 1);
+	sp_sys_close(fd);
+	for (const char *s = text; *s >= '0' && *s <= '9'; s++)
+		n = n * 10 + (uint64_t)(*s - '0');
+	return n;
+}
+
+static bool must_copy(uint64_t live)
+{
+	return read_number(POOL "free_hugepages") < live + read_number(POOL "resv_hugepages");
+}
+
+static int unshare(const struct sp_extent *piece, const struct sp_extent *live,
+		   size_t count)
+{
+	char *copy;
+	int err;
+
+	copy = sp_sys_map_fd(NULL, piece->size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | FLAGS, -1, 0, &err);
+	if (err)
+		return err;
+	err = sp_sys_bind(copy, piece->size, piece->node, true);
+	for (size_t i = 0; i < count && !err; i++) {
+		char *to = copy + (live[i].addr - piece->addr);
+
+		err = populate(to, live[i].size);
+		if (!err)
+			memcpy(to, live[i].addr, live[i].size);
+	}
+	if (!err)
+		err = sp_sys_move(copy, piece->addr, piece->size);
+	if (err)
+		sp_sys_unmap(copy, piece->size);
+	return err;
+}
+
 const struct sp_backend sp_backend_hugetlb = {
 	.name = "hugetlb",
 	.open = hugetlb_open,
@@ -115,4 +167,6 @@ const struct sp_backend sp_backend_hugetlb = {
 	.base_pages = base_pages,
 	.region_map = region_map,
 	.region_unmap = region_unmap,
+	.must_copy = must_copy,
+	.unshare = unshare,
 };

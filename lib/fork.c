@@ -3,10 +3,10 @@
  * fork(2): the forking thread holds every lock of the library across it, so that
  * the child finds all structures in order.
  *
- * The anonymous sources are private mappings: the kernel copies on write.  The
- * device's mapping is shared, so with fork:copy the child replaces it by copies
- * at once, in a client of its own, and the parent's forking thread waits until
- * that is done; other threads of the parent wait when they come to a slow path.
+ * The anonymous sources are private mappings: the kernel copies on write.  Where
+ * that does not serve - the device's mapping is shared, a hugetlb pool may be
+ * short - the child of fork:copy replaces them by copies at once, and the
+ * parent's forking thread waits until that is done; other threads of the parent wait when they come to a slow path.
  * It learns of the end by a pipe, whose write end dies with the child.
  *
  * What this picture is not: threads of the parent that go on writing to objects
@@ -27,7 +27,8 @@
 #include "region.h"
 #include "sys.h"
 
-/* Both are used by one thread at a time: the one that holds the locks. */
+/* These are used by one thread at a time: the one that holds the locks. */
+static bool copying;
 static int done[2] = { -1, -1 };
 static uint64_t fallbacks;
 
@@ -46,16 +47,12 @@ static void for_each_lock(void (*fn)(struct sp_lock *))
 	fn(&sp_meta_lock);
 }
 
-static bool copies(void)
-{
-	return sp_space_source() && sp_space_source()->shared &&
-	       sp_conf.fork == SP_FORK_COPY;
-}
-
 static void prepare(void)
 {
 	for_each_lock(sp_lock);
-	if (copies() && sp_sys_pipe(done))
+	copying = sp_space_source() && sp_conf.fork == SP_FORK_COPY &&
+		  sp_space_must_copy();
+	if (copying && sp_sys_pipe(done))
 		done[0] = done[1] = -1;
 }
 
@@ -74,7 +71,7 @@ static void in_parent(void)
 
 static void in_child(void)
 {
-	if (copies()) {
+	if (copying) {
 		for (int id = 0; id < SP_MAX_NODES; id++)
 			if (sp_node_get(id))
 				sp_node_drop_ready(&sp_nodes[id], sp_conf.decay_ms);

@@ -463,11 +463,11 @@ uint64_t sp_space_base_pages(void)
 static int unshare_to_thp(const struct sp_extent *piece, const struct sp_extent *live,
 			  size_t count)
 {
-	int err;
-	char *copy = sp_sys_reserve(piece->size, &err);
+	char *copy = reserve_aligned(piece->size, SP_HPAGE);
+	int err = 0;
 
 	if (!copy)
-		return err;
+		return -ENOMEM;
 	sp_sys_advise(copy, piece->size, MADV_HUGEPAGE);
 	for (size_t i = 0; i < count; i++) {
 		char *to = copy + (live[i].addr - piece->addr);
@@ -487,7 +487,7 @@ unmap_copy:
 	return err;
 }
 
-static uint64_t unshare_piece(size_t p)
+static uint64_t unshare_piece(size_t p, bool orphaned)
 {
 	struct piece *piece = &pieces[p];
 	struct sp_extent live[SP_PIECE_HPAGES / 2];
@@ -503,7 +503,7 @@ static uint64_t unshare_piece(size_t p)
 		else
 			live[count++] = extent_at(p * SP_PIECE_HPAGES + i, 1, piece->node);
 	}
-	if (piece->backend == source && source->unshare(&whole, live, count) == 0)
+	if (!orphaned && piece->backend->unshare(&whole, live, count) == 0)
 		return 0;
 	piece->backend = &sp_backend_thp;
 	if (unshare_to_thp(&whole, live, count))
@@ -511,15 +511,43 @@ static uint64_t unshare_piece(size_t p)
 	return hpages;
 }
 
+/* By position in the order of sp_space_source_at(): the sources to copy from. */
+static bool copied[1 + ARRAY_SIZE(fallback)];
+
+bool sp_space_must_copy(void)
+{
+	uint64_t live = atomic_load_explicit(&committed, memory_order_relaxed) / SP_HPAGE;
+	bool any = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
+		const struct sp_backend *backend = sp_space_source_at(i);
+
+		copied[i] = backend && backend->must_copy && backend->must_copy(live);
+		any = any || copied[i];
+	}
+	return any;
+}
+
+static uint64_t unshare_all_of(const struct sp_backend *backend)
+{
+	/* Without a client of its own the child must never use the parent's. */
+	bool orphaned = backend->fresh && backend->fresh();
+	uint64_t anonymous = 0;
+
+	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++)
+		if (pieces[p].node >= 0 && pieces[p].backend == backend)
+			anonymous += unshare_piece(p, orphaned);
+	if (orphaned)
+		source = &sp_backend_thp;
+	return anonymous;
+}
+
 uint64_t sp_space_unshare(void)
 {
 	uint64_t anonymous = 0;
 
-	/* Without a client of its own the child must never use the parent's. */
-	if (source->shared && source->fresh())
-		source = &sp_backend_thp;
-	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++)
-		if (pieces[p].node >= 0 && pieces[p].backend->shared)
-			anonymous += unshare_piece(p);
+	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
+		if (copied[i])
+			anonymous += unshare_all_of(sp_space_source_at(i));
 	return anonymous;
 }

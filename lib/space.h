@@ -90,9 +90,11 @@ void sp_space_counts(struct sp_space_counts *counts);
 uint64_t sp_space_base_pages(void);
 
 /*
- * In the child of a fork, all locks held, ready hpages given back: replace the
- * parent's memory by copies.  Return: hpages that had to go to anonymous memory.
+ * Before a fork, all locks held: must the child copy anything at once?  In the
+ * child, ready hpages given back: do so (return: hpages that had to go to
+ * anonymous memory).
  */
+bool sp_space_must_copy(void);
 uint64_t sp_space_unshare(void);
 
 #endif
