@@ -155,6 +155,8 @@ void sp_node_retire(struct sp_node *node, struct folio *folio,
 	leave_total(node, from);
 	node->poisoned++;
 	spin_unlock(&node->lock);
+	/* A commit may be waiting for it to be cleared. */
+	wake_up(&node->zeroed);
 	pr_err("node %d: hpage at pfn 0x%lx is poisoned, retired\n", node->nid,
 	       folio_pfn(folio));
 }

@@ -81,7 +81,6 @@ bool sp_zero_hpage(struct sp_node *node, struct folio *folio)
 
 	if (sp_hpage_poisoned(folio)) {
 		sp_node_retire(node, folio, SP_ZEROING);
-		wake_up(&node->zeroed);
 		return false;
 	}
 
