@@ -7,21 +7,34 @@
 
 #define DELETE_FLAGS	O_NONBLOCK
 
+struct image {
+	void *bytes;
+	size_t length;
+};
+
 FIXTURE(module) {
-	const char *ko;
+	struct image ko;
 	char hugepages[512];
 	char params[600];
 };
 
-static int load(const char *ko, const char *params)
+/* Read once: what is loaded at the end is what was tested. */
+static bool read_image(const char *path, struct image *image)
 {
-	int fd = open(ko, O_RDONLY | O_CLOEXEC), ret;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got;
 
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, params, 0) ? -errno : 0;
+	image->length = lseek(fd, 0, SEEK_END);
+	image->bytes = malloc(image->length);
+	got = pread(fd, image->bytes, image->length, 0);
 	close(fd);
-	return ret;
+	return got > 0 && (size_t)got == image->length;
+}
+
+static int load(struct image ko, const char *params)
+{
+	return syscall(SYS_init_module, ko.bytes, ko.length, params) ?
+	       -errno : 0;
 }
 
 static int unload(void)
@@ -31,8 +44,8 @@ static int unload(void)
 
 FIXTURE_SETUP(module)
 {
-	self->ko = getenv("SLABPOOL_KO");
-	ASSERT_NE(NULL, self->ko);
+	ASSERT_NE(NULL, getenv("SLABPOOL_KO"));
+	ASSERT_TRUE(read_image(getenv("SLABPOOL_KO"), &self->ko));
 	ASSERT_TRUE(t_read_line("/sys/module/slabpool/parameters/hugepages",
 				self->hugepages, sizeof(self->hugepages)));
 	snprintf(self->params, sizeof(self->params), "hugepages=%s",
