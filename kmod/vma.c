@@ -61,8 +61,6 @@ static vm_fault_t sp_vma_fault(struct vm_fault *vmf)
 	/* The base page: after a partial munmap the core maps only that. */
 	page = folio_page(folio, vmf->pgoff & (HPAGE_PMD_NR - 1));
 	if (PageHWPoison(page)) {
-		/* From now on base pages only, so that this one stays out. */
-		folio_set_has_hwpoisoned(folio);
 		ret = VM_FAULT_HWPOISON;
 		goto unlock;
 	}
