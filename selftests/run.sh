@@ -86,7 +86,7 @@ item()
 	[ $verdict != FAIL ]
 }
 
-trap 'kill $! 2> /dev/null; exit 130' INT TERM HUP
+trap 'kill "${!:-}" 2> /dev/null; exit 130' INT TERM HUP
 
 # in_use: hpages that somebody holds, over all nodes.
 in_use()
@@ -157,7 +157,8 @@ guest()
 	[ "$kernel" != newest ] || skip build/sparse-newest "Debian has no sparse that reads this kernel's headers"
 	echo "in the guest with kernel $kernel:"
 	"$VM/guest" --kernel "$kernel" --run check --timeout "${GUEST_TIMEOUT:-1800}" \
-		-- "$TOP/selftests/run.sh" programs kmod unit preload
+		-- "$TOP/selftests/run.sh" programs kmod unit preload &
+	wait $!
 	local code=$?
 	if [ -s "$results/results" ]; then
 		ran=
