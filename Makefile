@@ -31,7 +31,7 @@ kmod: deps-test		## slabpool.ko in build/kmod/KERNEL/kmod
 	@$(vm)/module $(KERNEL)
 
 tools: lib		## slabpoolctl, slabpool-run, slabpool-bench in build/tools
-	+@[ ! -e tools/Makefile ] || $(MAKE) -C tools O=$(build)/tools
+	+@$(MAKE) -C tools O=$(build)/tools
 
 selftests: deps-test	## the test programs in build/selftests
 	+@$(MAKE) -C selftests
