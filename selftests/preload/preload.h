@@ -332,6 +332,7 @@ static inline const char *t_skip(const struct t_case *c)
 static inline bool t_report(const struct t_case *c, const struct t_source *s, int n)
 {
 	const char *skip = t_skip(c), *wrong = NULL;
+	double start = t_now();
 	static struct t_result r;
 
 	if (!skip) {
@@ -343,6 +344,8 @@ static inline bool t_report(const struct t_case *c, const struct t_source *s, in
 		t_quote("stdout", r.out);
 		t_quote("stderr", r.err);
 	}
+	if (t_now() - start > 5)
+		printf("# %s: %.1f s\n", c->name, t_now() - start);
 	printf("%sok %d %s%s%s%s%s\n", wrong ? "not " : "", n, c->name, s->name ? " on " : "",
 	       s->name ? s->name : "", skip ? " # SKIP " : "", skip ? skip : "");
 	return !wrong;

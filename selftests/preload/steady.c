@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Once warm, allocating is neither a system call nor a page fault; once idle,
+ * what is unused goes back by itself.
+ */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "preload.h"
+
+#define PLACES	2000
+
+static char *place[PLACES];
+
+static void mix(uint64_t *seed, size_t most, long steps)
+{
+	for (long i = 0; i < steps; i++) {
+		uint64_t r = t_random(seed);
+		char **at = &place[r % PLACES];
+		size_t size = (r >> 20) % (r >> 60 ? 512 : most);
+
+		free(*at);
+		*at = malloc(size + 1);
+		if (!*at)
+			_exit(3);
+		(*at)[0] = (*at)[size] = 1;
+	}
+}
+
+/* From now on this thread's system calls, but those that end it, kill the process. */
+static void forbid_system_calls(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 2, 0),
+		/* Where the clock is no vDSO's (emulated machines), reading it is one. */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	check(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void no_system_call_of(size_t most)
+{
+	uint64_t seed = 5;
+
+	mix(&seed, most, 300000);
+	forbid_system_calls();
+	mix(&seed, most, 300000);
+	_exit(0);
+}
+
+static void small_without_system_call(void) { no_system_call_of(1024); }
+static void medium_without_system_call(void) { no_system_call_of(32000); }
+
+static void no_fault_of(size_t most)
+{
+	struct rusage before, after;
+	uint64_t seed = 6;
+
+	/* A little more than it will need: the first hpage is touched as it is used. */
+	mix(&seed, most * 2, 300000);
+	mix(&seed, most, 300000);
+	check(getrusage(RUSAGE_THREAD, &before) == 0);
+	/* A little more than it will need: the first hpage is touched as it is used. */
+	mix(&seed, most * 2, 300000);
+	mix(&seed, most, 300000);
+	check(getrusage(RUSAGE_THREAD, &after) == 0);
+	note("%ld faults\n", after.ru_minflt - before.ru_minflt);
+	check(after.ru_minflt == before.ru_minflt);
+	check(after.ru_majflt == before.ru_majflt);
+}
+
+static void small_without_fault(void) { no_fault_of(1024); }
+static void medium_without_fault(void) { no_fault_of(32000); }
+
+/* Objects of units: a lock, but no system call either. */
+static void large_without_system_call(void)
+{
+	uint64_t seed = 5;
+	char *p[40];
+
+	for (int round = 0; round < 3000; round++) {
+		if (round == 1000)
+			forbid_system_calls();
+		for (int i = 0; i < 40; i++) {
+			p[i] = malloc(33000 + t_random(&seed) % 300000);
+			if (!p[i])
+				_exit(3);
+			p[i][0] = 1;
+		}
+		for (int i = 0; i < 40; i++)
+			free(p[i]);
+	}
+	_exit(0);
+}
+
+static void pair_of_one_size(void)
+{
+	static const size_t sizes[] = { 1, 64, 1024, 1025, 4096, 32768, 40000, 500000, 2000000 };
+
+	for (int warm = 0; warm < 2; warm++) {
+		if (warm)
+			forbid_system_calls();
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+			for (int n = 0; n < 2000; n++) {
+				char *p = malloc(sizes[i]);
+
+				hide(p);
+				free(p);
+			}
+	}
+	_exit(0);
+}
+
+/* ---- two threads -------------------------------------------------------- */
+
+#define RING	1024
+
+static void *_Atomic ring[RING];
+static _Atomic bool stop;
+
+static void *consumer(void *unused)
+{
+	for (unsigned int i = 0; !stop; i++)
+		free(atomic_exchange(&ring[i % RING], NULL));
+	return unused;
+}
+
+/* Objects that another thread frees come home without faults. */
+static void remote_without_fault(void)
+{
+	struct rusage before, after;
+	pthread_t thread;
+	uint64_t peak;
+
+	check(pthread_create(&thread, NULL, consumer, NULL) == 0);
+	for (int round = 0; round < 2; round++) {
+		check(getrusage(RUSAGE_THREAD, &before) == 0);
+		peak = t_stats().peak;
+		for (unsigned int i = 0; i < 2000000; i++)
+			free(atomic_exchange(&ring[i % RING], malloc(64 + i % 200)));
+		check(getrusage(RUSAGE_THREAD, &after) == 0);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	note("%ld faults, peak %llu\n", after.ru_minflt - before.ru_minflt,
+	     (unsigned long long)peak);
+	check(t_stats().peak <= 8 * T_MIB);
+	check(after.ru_minflt - before.ru_minflt <= 64);
+}
+
+/* ---- decay -------------------------------------------------------------- */
+
+#define FEW	(6 * T_HPAGE)
+
+static void fill_and_free(size_t bytes, size_t size)
+{
+	size_t n = bytes / size;
+	char **p = malloc(n * sizeof(*p));
+
+	check(p);
+	for (size_t i = 0; i < n; i++) {
+		p[i] = malloc(size);
+		check(p[i]);
+		memset(p[i], 1, size);
+	}
+	for (size_t i = 0; i < n; i++)
+		free(p[i]);
+	free(p);
+}
+
+static long resident_mib(void)
+{
+	long size, rss = 0;
+	char text[128];
+
+	t_read_file("/proc/self/statm", text, sizeof(text));
+	check(sscanf(text, "%ld %ld", &size, &rss) == 2);
+	return rss * sysconf(_SC_PAGESIZE) >> 20;
+}
+
+/* Nothing but sleep: somebody else must do it. */
+static void falls_while_asleep(void)
+{
+	check(t_stats().committed > 100 * T_MIB);
+	t_sleep_ms(t_emulated() ? 8000 : 3000);
+	note("committed %llu MiB, resident %ld MiB\n",
+	     (unsigned long long)t_stats().committed >> 20, resident_mib());
+	check(t_stats().committed <= FEW);
+	check(resident_mib() < 30);
+}
+
+static void decay_of(size_t size)
+{
+	fill_and_free(200 * T_MIB, size);
+	falls_while_asleep();
+}
+
+static void decay_of_small(void) { decay_of(100); }
+static void decay_of_medium(void) { decay_of(20000); }
+static void decay_of_large(void) { decay_of(200000); }
+static void decay_of_huge(void) { decay_of(9 * T_MIB); }
+
+static void *fill_in_thread(void *unused)
+{
+	fill_and_free(200 * T_MIB, 1000);
+	return unused;
+}
+
+static void decay_after_thread_exit(void)
+{
+	pthread_t thread;
+
+	check(pthread_create(&thread, NULL, fill_in_thread, NULL) == 0);
+	pthread_join(thread, NULL);
+	falls_while_asleep();
+}
+
+static char **made;
+static _Atomic bool ready;
+
+#define MADE	200000
+
+static void *make_and_sleep(void *unused)
+{
+	made = malloc(MADE * sizeof(*made));
+	for (int i = 0; i < MADE; i++) {
+		made[i] = malloc(1000);
+		check(made[i]);
+		memset(made[i], 1, 1000);
+	}
+	ready = true;
+	for (;;)
+		t_sleep_ms(1000);
+	return unused;
+}
+
+/* The thread that made them sleeps; its cache decays without its help. */
+static void decay_of_idle_thread(void)
+{
+	pthread_t thread;
+
+	check(pthread_create(&thread, NULL, make_and_sleep, NULL) == 0);
+	while (!ready)
+		t_sleep_ms(1);
+	for (int i = 0; i < MADE; i++)
+		free(made[i]);
+	free(made);
+	falls_while_asleep();
+	_exit(0);
+}
+
+/* No thread of the library's: the program's own calls do it. */
+static void falls_inline(size_t size, size_t objects)
+{
+	double until;
+
+	fill_and_free(200 * T_MIB, 20000);
+	check(t_stats().committed > 100 * T_MIB);
+	until = t_now() + (t_emulated() ? 8 : 3);
+	while (t_now() < until) {
+		fill_and_free(objects * size, size);
+		t_sleep_ms(1);
+	}
+	note("committed %llu MiB\n", (unsigned long long)t_stats().committed >> 20);
+	check(t_stats().committed <= FEW);
+}
+
+static void decay_inline_small(void) { falls_inline(100, 2000); }
+static void decay_inline_few(void) { falls_inline(100, 1); }
+static void decay_inline_large(void) { falls_inline(100000, 10); }
+static void decay_inline_huge(void) { falls_inline(3 * T_MIB, 1); }
+
+static void no_thread_when_unwanted(void)
+{
+	fill_and_free(200 * T_MIB, 20000);
+	check(access("/proc/self/task", R_OK) == 0);
+	check(system("test $(ls /proc/$PPID/task | wc -l) = 1") == 0);
+}
+
+/* unshare(2) and friends want a process without threads: small ones have none. */
+static void no_thread_while_small(void)
+{
+	fill_and_free(10 * T_MIB, 1000);
+	check(system("test $(ls /proc/$PPID/task | wc -l) = 1") == 0);
+}
+
+static void decay_in_child(void)
+{
+	pid_t pid;
+
+	fill_and_free(100 * T_MIB, 20000);
+	pid = fork();
+	check(pid >= 0);
+	if (pid == 0) {
+		decay_of(20000);
+		_exit(0);
+	}
+	check(t_wait(pid) == 0);
+}
+
+static void decay_0(void)
+{
+	fill_and_free(200 * T_MIB, 20000);
+	t_sleep_ms(300);
+	check(t_stats().committed <= FEW);
+}
+
+#define MS1000	"decay_ms:1000"
+#define INLINE	"decay_ms:1000,background_thread:false"
+#define DECAY(function) CASE(function, .conf = MS1000)
+
+static const struct t_case cases[] = {
+	CASE(small_without_system_call),
+	CASE(medium_without_system_call),
+	CASE(large_without_system_call),
+	CASE(pair_of_one_size),
+	CASE(small_without_fault),
+	CASE(medium_without_fault),
+	CASE(remote_without_fault),
+	DECAY(decay_of_small),
+	DECAY(decay_of_medium),
+	DECAY(decay_of_large),
+	DECAY(decay_of_huge),
+	DECAY(decay_after_thread_exit),
+	DECAY(decay_of_idle_thread),
+	DECAY(decay_in_child),
+	CASE(decay_0, .conf = "decay_ms:0"),
+	CASE(decay_inline_small, .conf = INLINE),
+	CASE(decay_inline_few, .conf = INLINE),
+	CASE(decay_inline_large, .conf = INLINE),
+	CASE(decay_inline_huge, .conf = INLINE),
+	CASE(no_thread_when_unwanted, .conf = "background_thread:false"),
+	CASE(no_thread_while_small),
+};
+
+T_CASES(cases)
