@@ -48,6 +48,7 @@ static struct sp_cache *ready_cache(const void *caller)
 
 /* ---- large objects ------------------------------------------------------ */
 
+/* These return NULL without setting errno. */
 static void *alloc_huge(struct sp_node *node, size_t size, size_t align)
 {
 	struct sp_chunk *chunk;
@@ -55,7 +56,7 @@ static void *alloc_huge(struct sp_node *node, size_t size, size_t align)
 
 	chunk = sp_node_take_huge(node, hpages, align > SP_HPAGE ? align : SP_HPAGE);
 	if (!chunk)
-		return fail(ENOMEM);
+		return NULL;
 	chunk->size = hpages * SP_HPAGE;
 	chunk->state = SP_CHUNK_HUGE;
 	return chunk->addr;
@@ -71,7 +72,7 @@ static void *alloc_large(struct sp_node *node, size_t size, size_t align)
 		return alloc_huge(node, size, align);
 	chunk = sp_node_take_chunk(node, SP_KIND_LARGE, units, unit_align, 1);
 	if (!chunk)
-		return fail(ENOMEM);
+		return NULL;
 	chunk->size = units * SP_UNIT;
 	chunk->state = SP_CHUNK_LARGE;
 	return chunk->addr;
@@ -79,29 +80,47 @@ static void *alloc_large(struct sp_node *node, size_t size, size_t align)
 
 /* ---- malloc ------------------------------------------------------------- */
 
-static void *alloc_on(struct sp_cache *cache, size_t size)
+static void *try_alloc(struct sp_cache *cache, size_t size, size_t align)
+{
+	if (size <= SP_MEDIUM_MAX && align <= SP_ALIGN)
+		return sp_cache_refill(cache, sp_class_of(size));
+	sp_cache_tick(cache);
+	return alloc_large(cache->node, size, align);
+}
+
+/* @cache is the calling thread's, or locked; no other lock held. */
+static void *alloc_on(struct sp_cache *cache, size_t size, size_t align)
 {
 	void *p;
 
-	if (unlikely(size > PTRDIFF_MAX))
+	if (unlikely(size > PTRDIFF_MAX - align))
 		return fail(ENOMEM);
-	if (size > SP_MEDIUM_MAX)
-		return alloc_large(cache->node, size, SP_ALIGN);
-	p = sp_cache_refill(cache, sp_class_of(size));
+	p = try_alloc(cache, size, align);
+	if (likely(p))
+		return p;
+	/* What others freed for us, and what ended threads left, may be enough. */
+	sp_cache_trim(cache);
+	sp_cache_reclaim_orphans(cache->node, UINT64_MAX);
+	p = try_alloc(cache, size, align);
 	return p ? p : fail(ENOMEM);
 }
 
 /* @caller: who called the library, for what only an application may do. */
-static noinline void *alloc_slow(size_t size, const void *caller)
+static noinline void *alloc_aligned_slow(size_t size, size_t align, const void *caller)
 {
 	struct sp_cache *cache = ready_cache(caller);
 	void *p;
 
 	if (!cache)
 		return fail(errno);
-	p = alloc_on(cache, size);
+	p = alloc_on(cache, size, align);
 	sp_thread_done();
 	return p;
+}
+
+static noinline void *alloc_slow(size_t size, const void *caller)
+{
+	return alloc_aligned_slow(size, SP_ALIGN, caller);
 }
 
 #define CALLER	__builtin_return_address(0)
@@ -151,6 +170,14 @@ static void free_to(struct sp_chunk *chunk, void *ptr)
 	sp_thread_done();
 }
 
+static void free_large(struct sp_chunk *chunk, void *ptr)
+{
+	if (chunk == &sp_no_chunk || !sp_node_give_large(chunk, ptr))
+		sp_fatal_foreign_free(ptr);
+	if (sp_cache_mine != &sp_cache_none)
+		sp_cache_tick(sp_cache_mine);
+}
+
 static noinline void free_slow(void *ptr)
 {
 	struct sp_chunk *chunk = sp_chunk_of(ptr);
@@ -160,8 +187,8 @@ static noinline void free_slow(void *ptr)
 		return;
 	if (chunk->state == SP_CHUNK_OBJECTS)
 		free_to(chunk, ptr);
-	else if (chunk == &sp_no_chunk || !sp_node_give_large(chunk, ptr))
-		sp_fatal_foreign_free(ptr);
+	else
+		free_large(chunk, ptr);
 	errno = saved;
 }
 
@@ -260,18 +287,6 @@ void *slabpool_realloc(void *ptr, size_t size)
 	return p;
 }
 
-static noinline void *alloc_aligned_large(size_t align, size_t size)
-{
-	struct sp_cache *cache = ready_cache(NULL);
-	void *p;
-
-	if (!cache)
-		return fail(errno);
-	p = alloc_large(cache->node, size, align);
-	sp_thread_done();
-	return p;
-}
-
 void *slabpool_aligned_alloc(size_t align, size_t size)
 {
 	unsigned int class;
@@ -282,10 +297,8 @@ void *slabpool_aligned_alloc(size_t align, size_t size)
 	}
 	if (align <= SP_ALIGN)
 		return alloc(size, CALLER);
-	if (size > PTRDIFF_MAX - align)
-		return fail(ENOMEM);
 	if (align > SP_UNIT || size > SP_MEDIUM_MAX)
-		return alloc_aligned_large(align, size);
+		return alloc_aligned_slow(size, align, CALLER);
 	/* Chunks begin on a unit: a class whose size is a multiple of it will do. */
 	class = sp_class_of(size > align ? size : align);
 	while (class < SP_CLASSES && sp_class_size(class) % align)
@@ -331,7 +344,7 @@ void *slabpool_malloc_onnode(size_t size, int id)
 	if (!on->cache)
 		on->cache = sp_cache_new(node);
 	if (on->cache)
-		p = alloc_on(on->cache, size);
+		p = alloc_on(on->cache, size, SP_ALIGN);
 	sp_unlock(&on->lock);
 	return on->cache ? p : fail(ENOMEM);
 }
@@ -350,7 +363,7 @@ size_t slabpool_release(void)
 
 		if (!node)
 			continue;
-		sp_cache_reclaim_orphans(node, UINT32_MAX);
+		sp_cache_reclaim_orphans(node, UINT64_MAX);
 		given += sp_node_purge(node, 0, true);
 	}
 	return given;

@@ -56,10 +56,15 @@ static void explain(struct sp_text *why, int node, int err)
 		sp_text_add(why, " (its pool is empty: sysctl vm.nr_hugepages)");
 }
 
+/* First without access: after mlockall() a mapping with it is filled at once. */
 static int reserve(const struct sp_extent *piece)
 {
-	int err = sp_sys_map_anon(piece->addr, piece->size, MAP_FIXED | FLAGS);
+	int err;
 
+	sp_sys_map_fd(piece->addr, piece->size, PROT_NONE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | FLAGS, -1, 0, &err);
+	if (!err)
+		err = sp_sys_protect_rw(piece->addr, piece->size);
 	return err ? err : sp_sys_bind(piece->addr, piece->size, piece->node, true);
 }
 

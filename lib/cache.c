@@ -145,7 +145,7 @@ static void drain(struct sp_cache *cache)
 
 /* ---- slow paths --------------------------------------------------------- */
 
-static void tick(struct sp_cache *cache)
+void sp_cache_tick(struct sp_cache *cache)
 {
 	if (++cache->ticks % FLUSH_TICKS)
 		return;
@@ -178,7 +178,7 @@ void *sp_cache_refill(struct sp_cache *cache, unsigned int class)
 	struct sp_bin *bin = &cache->bin[class];
 	struct sp_object *object;
 
-	tick(cache);
+	sp_cache_tick(cache);
 	drain(cache);
 	while (!bin->current->free && !sp_chunk_carve(bin->current))
 		if (!next_chunk(cache, class))
@@ -214,7 +214,7 @@ void sp_cache_free_slow(struct sp_cache *cache, struct sp_chunk *chunk,
 		free_own(cache, chunk, object);
 		return;
 	}
-	tick(cache);
+	sp_cache_tick(cache);
 	sp_remote_free(&cache->remote, chunk, object);
 }
 
@@ -310,8 +310,14 @@ void sp_cache_exit(struct sp_cache *cache)
 	sp_reclaim_wake();
 }
 
-void sp_cache_reclaim_orphans(struct sp_node *node, unsigned int most)
+void sp_cache_reclaim_orphans(struct sp_node *node, uint64_t most)
 {
+	uint64_t unused, active, orphans;
+
+	/* Once each: those that still own something come back to the list. */
+	sp_node_counts(node, &unused, &active, &orphans);
+	if (most > orphans)
+		most = orphans;
 	while (most--) {
 		struct sp_cache *cache = NULL;
 

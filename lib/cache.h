@@ -62,8 +62,13 @@ struct sp_cache *sp_cache_get(void);
 void sp_cache_exit(struct sp_cache *cache);
 /* A cache of its own for a purpose; nobody else knows it.  NULL: no memory. */
 struct sp_cache *sp_cache_new(struct sp_node *node);
-/* Give back the orphans' empty chunks; bounded by @most orphans. */
-void sp_cache_reclaim_orphans(struct sp_node *node, unsigned int most);
+/* Give back the empty chunks of the @most oldest orphans. */
+void sp_cache_reclaim_orphans(struct sp_node *node, uint64_t most);
+/*
+ * A slow path was taken: once in a while flush the batches and do a share of the
+ * reclaimer's work.  No lock held.
+ */
+void sp_cache_tick(struct sp_cache *cache);
 /* Give back the calling thread's own empty chunks. */
 void sp_cache_trim(struct sp_cache *cache);
 /* Caches made so far. */

@@ -23,9 +23,6 @@
 
 #define WINDOW		((size_t)1 << 40)
 
-/* preload.c has the strong definition. */
-__attribute__((weak)) const bool sp_init_preload = false;
-
 struct sp_conf sp_conf;
 
 enum { UNTRIED, READY, FAILED };
@@ -142,7 +139,7 @@ static int read_options(void)
 	struct sp_text line = SP_TEXT(buf);
 	int err = sp_conf_read(&sp_conf, message, sizeof(message));
 
-	if (!err || !sp_init_preload)
+	if (!err || !SP_IS_PRELOAD)
 		return err;
 	if (sp_conf.abort_conf)
 		sp_fatal_source(message);
@@ -200,7 +197,7 @@ static noinline int first_call(void)
 	sp_lock(&sp_init_lock);
 	if (atomic_load_explicit(&state, memory_order_relaxed) == UNTRIED) {
 		result = set_up();
-		if (result && sp_init_preload)
+		if (result && SP_IS_PRELOAD)
 			sp_fatal_source(message);
 		if (!result && sp_conf.verbose)
 			say_source();

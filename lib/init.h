@@ -6,8 +6,12 @@
 #include "conf.h"
 #include "lock.h"
 
-/* Set by the malloc replacement: errors are handled as a malloc must. */
-extern const bool sp_init_preload;
+/* In the malloc replacement errors are handled as a program's malloc must. */
+#ifdef SP_PRELOAD
+#define SP_IS_PRELOAD	true
+#else
+#define SP_IS_PRELOAD	false
+#endif
 
 extern struct sp_conf sp_conf;
 

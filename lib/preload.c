@@ -25,8 +25,6 @@
 
 #define EXPORT	SLABPOOL_API
 
-const bool sp_init_preload = true;
-
 /* ---- C ------------------------------------------------------------------ */
 
 EXPORT void *reallocarray(void *ptr, size_t count, size_t size)

@@ -50,15 +50,6 @@ void *sp_sys_reserve(size_t size, int *err)
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, err);
 }
 
-int sp_sys_map_anon(void *addr, size_t size, int flags)
-{
-	int err;
-
-	map(addr, size, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0, &err);
-	return err;
-}
-
 void *sp_sys_map_fd(void *addr, size_t size, int prot, int flags, int fd,
 		    uint64_t offset, int *err)
 {

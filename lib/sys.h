@@ -13,7 +13,6 @@
 
 /* Address space: @addr NULL lets the kernel choose.  Failure: NULL, *@err set. */
 void *sp_sys_reserve(size_t size, int *err);
-int sp_sys_map_anon(void *addr, size_t size, int flags);
 void *sp_sys_map_fd(void *addr, size_t size, int prot, int flags, int fd,
 		    uint64_t offset, int *err);
 int sp_sys_unmap(void *addr, size_t size);

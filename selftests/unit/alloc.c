@@ -278,6 +278,32 @@ TEST(an_ended_threads_memory_is_used_again_or_goes_back)
 	EXPECT_LE(stats.committed, SP_HPAGE);
 }
 
+static void *leave_one(void *out)
+{
+	*(void **)out = slabpool_malloc(100);
+	return NULL;
+}
+
+TEST(orphans_that_keep_an_object_do_not_hold_up_a_release)
+{
+	void *p[20];
+	pthread_t thread[20];
+	struct slabpool_stats stats;
+
+	for (int i = 0; i < 20; i++)
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, leave_one, &p[i]));
+	for (int i = 0; i < 20; i++)
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+	slabpool_release();
+	ASSERT_EQ(0, slabpool_stats(&stats, sizeof(stats)));
+	EXPECT_GE(stats.orphans, 1);
+	for (int i = 0; i < 20; i++)
+		slabpool_free(p[i]);
+	slabpool_release();
+	ASSERT_EQ(0, slabpool_stats(&stats, sizeof(stats)));
+	EXPECT_EQ(0, stats.orphans);
+}
+
 TEST(huge_objects_reuse_what_the_last_one_left)
 {
 	struct slabpool_stats stats;
