@@ -32,6 +32,8 @@ static void *say_where(void *arg)
 	char here[65536];
 
 	memset(here, 1, sizeof(here));
+	/* Long enough for the other to be waiting for the kernel's wake-up. */
+	t_sleep_ms(200);
 	*(uintptr_t *)arg = (uintptr_t)here;
 	return here[123] == 1 ? arg : NULL;
 }
