@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -289,6 +290,8 @@ static inline bool t_get_hugetlb(char *before, size_t size)
 {
 	char now[32];
 
+	/* One test at a time sets their number; unlocked by the end of this process. */
+	flock(open(T_NR_HUGEPAGES, O_RDONLY | O_CLOEXEC), LOCK_EX);
 	t_read_file(T_NR_HUGEPAGES, before, size);
 	if (atoi(before) >= atoi(T_HUGETLB_PAGES))
 		return true;
