@@ -224,6 +224,10 @@ static void ask_library(int out)
 	dup2(nowhere, STDERR_FILENO);
 	setenv("SLABPOOL_CONF", conf, 1);
 	err = slabpool_init();
+	if (err == -EDQUOT) {
+		dprintf(out, "the limit is below one hpage (2M), which every process takes");
+		_exit(EXIT_USAGE);
+	}
 	if (err) {
 		dprintf(out, "%s", slabpool_init_error());
 		_exit(err == -EINVAL ? EXIT_USAGE : EXIT_UNAVAILABLE);

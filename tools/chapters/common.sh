@@ -43,23 +43,25 @@ end_all()
 trap end_all EXIT
 trap 'exit 130' INT TERM HUP
 
-# ---- a redis-server ---------------------------------------------------------
+# ---- redis-servers ----------------------------------------------------------
 
-# One server at a time: its name, process and socket.
+# Several may run side by side; name, pid and sock are those of the one in use.
 name='' pid='' sock=''
+declare -A pid_of
+use()		{ name=$1 pid=${pid_of[$1]} sock=$WORK/$1.sock; }
 cli()		{ redis-cli -s "$sock" "$@"; }
 
 # redis_start NAME COMMAND-BEFORE-IT...: Debian's redis-server, nothing saved to disk.
 # It would switch huge pages off for itself where THP is "always"; we ask it not to.
 redis_start()
 {
-	local tries=100
-	name=$1 sock=$WORK/$1.sock
+	local tries=200 to=$1
 	shift
-	"$@" redis-server --port 0 --unixsocket "$sock" --save "" --appendonly no \
-		--disable-thp no --dir "$WORK" --logfile "$WORK/$name.log" > "$WORK/$name.out" 2>&1 &
-	pid=$!
-	pids+=("$pid")
+	"$@" redis-server --port 0 --unixsocket "$WORK/$to.sock" --save "" --appendonly no \
+		--disable-thp no --dir "$WORK" --logfile "$WORK/$to.log" > "$WORK/$to.out" 2>&1 &
+	pid_of[$to]=$!
+	pids+=("$!")
+	use "$to"
 	until [ "$(cli ping 2> /dev/null)" = PONG ]; do
 		if ! kill -0 "$pid" 2> /dev/null || [ $((tries -= 1)) = 0 ]; then
 			cat "$WORK/$name.out"
@@ -71,15 +73,22 @@ redis_start()
 
 redis_stop()	{ kill -9 "$pid"; wait "$pid" 2> /dev/null || true; }
 
+# ---- measuring the one in use -----------------------------------------------
+
+# What it is loaded with, and how often that is overwritten and read: a chapter says.
+KEYS=0 BYTES=0 REQUESTS=0 ROUNDS=3
+BENCH_CPU=()	# a command before redis-benchmark, such as taskset -c 0
+
+# Results, by server.
+declare -A load_ms load_faults set_rps get_rps set_p99 run_cpu run_faults run_hints calls columns
+
 faults()	{ awk '{ print $10 + $12 }' "/proc/$pid/stat"; }
+# Processor time so far in ms: unlike throughput it hardly minds what else runs here.
+cpu_ms()	{ awk '{ print ($14 + $15) * 10 }' "/proc/$pid/stat"; }
 # Faults that the kernel makes on purpose, to see which node uses a page.
 numa_hints()	{ awk '$1 == "numa_hint_faults" { n = $2 } END { print n + 0 }' /proc/vmstat; }
 
-# What it is loaded with: the chapters say how much.
-KEYS=0 BYTES=0 REQUESTS=0
-
 # redis_load: KEYS values of BYTES under the names redis-benchmark uses.
-# Sets load_ms and load_faults.
 redis_load()
 {
 	local before start answer
@@ -89,8 +98,8 @@ redis_load()
 			redis.call("set", string.format("key:%012d", i), v)
 		end
 		return redis.call("dbsize")' 0 $KEYS $BYTES)
-	load_ms=$(calc "($EPOCHREALTIME - $start) * 1000" 0)
-	load_faults=$(($(faults) - before))
+	load_ms[$name]=$(calc "($EPOCHREALTIME - $start) * 1000" 0)
+	load_faults[$name]=$(($(faults) - before))
 	[ "$answer" = $KEYS ] || broken "redis has $answer of $KEYS keys ($name)"
 }
 
@@ -99,39 +108,41 @@ bench()
 {
 	"${BENCH_CPU[@]}" redis-benchmark -s "$sock" -t set,get -c 4 -P 16 -r $KEYS -d $BYTES "$@"
 }
-BENCH_CPU=()	# a command before redis-benchmark, such as taskset -c 0
 
-# redis_bench: so REQUESTS times each, after a quarter of that for warming up.
-# Sets set_rps, get_rps, set_p99, bench_faults and bench_hints.
-redis_bench()
+# better OPERATOR A B: the one of two figures that is; the other one may be missing.
+better()	{ awk -v a="$2" -v b="$3" "BEGIN { print (a == \"\" || b $1 a ? b : a) }"; }
+
+# redis_round: REQUESTS of each kind; best figures so far, sums of faults.
+redis_round()
 {
-	local before hints
-	bench -q -n $((REQUESTS / 4)) > /dev/null
-	before=$(faults) hints=$(numa_hints)
+	local before hints cpu
+	before=$(faults) hints=$(numa_hints) cpu=$(cpu_ms)
 	bench --csv -n $REQUESTS > "$WORK/csv"
-	bench_faults=$(($(faults) - before)) bench_hints=$(($(numa_hints) - hints))
-	set_rps=$(awk -F '"' '$2 == "SET" { printf "%d", $4 }' "$WORK/csv")
-	set_p99=$(awk -F '"' '$2 == "SET" { print $14 }' "$WORK/csv")
-	get_rps=$(awk -F '"' '$2 == "GET" { printf "%d", $4 }' "$WORK/csv")
-	[ -n "$get_rps" ] || broken "redis-benchmark gave no result ($name)"
+	run_faults[$name]=$((${run_faults[$name]-0} + $(faults) - before))
+	run_hints[$name]=$((${run_hints[$name]-0} + $(numa_hints) - hints))
+	run_cpu[$name]=$(better '<' "${run_cpu[$name]-}" $(($(cpu_ms) - cpu)))
+	set_rps[$name]=$(better '>' "${set_rps[$name]-}" "$(awk -F '"' '$2 == "SET" { printf "%d", $4 }' "$WORK/csv")")
+	get_rps[$name]=$(better '>' "${get_rps[$name]-}" "$(awk -F '"' '$2 == "GET" { printf "%d", $4 }' "$WORK/csv")")
+	set_p99[$name]=$(better '<' "${set_p99[$name]-}" "$(awk -F '"' '$2 == "SET" { print $14 }' "$WORK/csv")")
+	[ -n "${get_rps[$name]}" ] || broken "redis-benchmark gave no result ($name)"
 }
-# redis_calls: system calls for memory of the thread that serves, during a quarter
-# more of the same.
-# Sets calls to their number, or "-" where strace is missing.
+
+# redis_calls: system calls for memory of the thread that serves, during some more
+# of the same; "-" where strace is missing.
 redis_calls()
 {
 	local tracer
-	calls=-
+	calls[$name]=-
 	command -v strace > /dev/null || return 0
 	strace -c -U calls,name -e trace=mmap,munmap,mremap,mprotect,madvise,brk,ioctl -p "$pid" \
 		-o "$WORK/calls" 2> "$WORK/strace.log" &
 	tracer=$!
 	pids+=("$tracer")
 	until grep -q attached "$WORK/strace.log" || ! kill -0 $tracer 2> /dev/null; do sleep 0.1; done
-	bench -q -n $((REQUESTS / 4)) > /dev/null
+	bench -q -n $REQUESTS > /dev/null
 	kill -INT $tracer 2> /dev/null || true
 	wait $tracer 2> /dev/null || true
-	calls=$(awk '$1 ~ /^[0-9]+$/ && $2 != "total" { n += $1 } END { print n + 0 }' "$WORK/calls")
+	calls[$name]=$(awk '$1 ~ /^[0-9]+$/ && $2 != "total" { n += $1 } END { print n + 0 }' "$WORK/calls")
 }
 
 # redis_huge: MiB of the server on huge pages, of all it has resident.
@@ -149,33 +160,45 @@ redis_heap_kib()
 	     END { if (!found) print 0 }' "/proc/$pid/smaps"
 }
 
-# measure: all of the above with the server that runs; a column of the table.
-declare -A columns
+# measure NAME...: load these servers, then have them serve in turns, so that
+# whatever else this machine does meets all of them.
 measure()
 {
-	redis_load
-	redis_bench
-	redis_calls
-	columns[$name]="$name|$load_ms|$load_faults|$set_rps|$get_rps|$set_p99|$bench_faults|$bench_hints|$calls|$(redis_huge)"
+	local n round
+	for n; do
+		use "$n"
+		redis_load
+		bench -q -n $REQUESTS > /dev/null	# warming up
+	done
+	for ((round = 0; round < ROUNDS; round++)); do
+		for n; do use "$n"; redis_round; done
+	done
+	for n; do
+		use "$n"
+		redis_calls
+		columns[$n]="$n|${load_ms[$n]}|${load_faults[$n]}|${set_rps[$n]}|${get_rps[$n]}|${set_p99[$n]}"
+		columns[$n]+="|${run_cpu[$n]}"
+		columns[$n]+="|${run_faults[$n]}|${run_hints[$n]}|${calls[$n]}|$(redis_huge)"
+	done
 }
 
 # table NAME...: what was measured; ratios refer to the first.
 table()
 {
 	local column labels="|load: ms for $KEYS keys of $BYTES B|load: page faults|run: SET a second"
-	labels+="|run: GET a second|run: SET p99, ms|run: page faults in $((2 * REQUESTS)) requests"
+	labels+="|run: GET a second|run: SET p99, ms|run: CPU ms, $((2 * REQUESTS)) requests|run: page faults in $((2 * ROUNDS * REQUESTS)) requests"
 	labels+="|     NUMA balancing, whole system|run: system calls for memory|MiB on huge pages, of all"
 	for column; do echo "${columns[$column]}"; done | awk -F '|' -v labels="$labels" '
 		{ for (i = 1; i <= NF; i++) cell[i, NR] = $i }
 		END {
 			split(labels, label, "|")
 			for (i = 1; i <= NF; i++) {
-				line = sprintf("  %-37s", label[i])
+				line = sprintf("  %-38s", label[i])
 				for (c = 1; c <= NR; c++) {
 					v = cell[i, c]
-					if (c > 1 && i >= 2 && i <= 5 && cell[i, 1] > 0)
+					if (c > 1 && i >= 2 && i <= 7 && cell[i, 1] > 0)
 						v = sprintf("%s (%.2fx)", v, v / cell[i, 1])
-					line = line sprintf(c == 1 ? "%12s" : "%18s", v)
+					line = line sprintf(c == 1 ? "%11s" : "%17s", v)
 				}
 				print line
 			}
