@@ -27,8 +27,12 @@ static void *fail(int err)
 	return NULL;
 }
 
-/* The calling thread's cache, with everything set up; NULL and errno: none. */
-static struct sp_cache *ready_cache(const void *caller)
+/*
+ * Begin a slow path, outside an operation: what comes first may allocate.
+ * Return: the calling thread's cache, and sp_thread_leave() must follow, always;
+ * NULL and errno: none.
+ */
+static struct sp_cache *enter(const void *caller)
 {
 	struct sp_cache *cache;
 	int err = sp_init();
@@ -37,12 +41,12 @@ static struct sp_cache *ready_cache(const void *caller)
 		errno = -err;
 		return NULL;
 	}
-	cache = sp_thread_cache();
+	sp_thread_notice();
+	if (sp_init_is_application(caller))
+		sp_reclaim_start_if_grown();
+	cache = sp_thread_enter();
 	if (!cache)
 		errno = ENOMEM;
-	/* Needs a cache already: creating a thread allocates. */
-	else if (sp_init_is_application(caller))
-		sp_reclaim_start_if_grown();
 	return cache;
 }
 
@@ -100,7 +104,7 @@ static void *alloc_on(struct sp_cache *cache, size_t size, size_t align)
 		return p;
 	/* What others freed for us, and what ended threads left, may be enough. */
 	sp_cache_trim(cache);
-	sp_cache_reclaim_orphans(cache->node, UINT64_MAX);
+	sp_owner_reclaim(cache->node, UINT64_MAX);
 	p = try_alloc(cache, size, align);
 	return p ? p : fail(ENOMEM);
 }
@@ -108,13 +112,10 @@ static void *alloc_on(struct sp_cache *cache, size_t size, size_t align)
 /* @caller: who called the library, for what only an application may do. */
 static noinline void *alloc_aligned_slow(size_t size, size_t align, const void *caller)
 {
-	struct sp_cache *cache = ready_cache(caller);
-	void *p;
+	struct sp_cache *cache = enter(caller);
+	void *p = cache ? alloc_on(cache, size, align) : fail(errno);
 
-	if (!cache)
-		return fail(errno);
-	p = alloc_on(cache, size, align);
-	sp_thread_done();
+	sp_thread_leave();
 	return p;
 }
 
@@ -125,16 +126,17 @@ static noinline void *alloc_slow(size_t size, const void *caller)
 
 #define CALLER	__builtin_return_address(0)
 
-/* An object without a slow path, or NULL. */
+/* An object without a slow path; or NULL, and a slow path must follow. */
 static inline void *hit(size_t size)
 {
-	struct sp_chunk *chunk;
+	struct sp_cache *cache = sp_owner_enter();
 	struct sp_object *object;
+	struct sp_chunk *chunk;
 
 	if (likely(size <= SP_SMALL_MAX))
-		chunk = sp_cache_mine->slot[(size + SP_ALIGN - 1) / SP_ALIGN];
+		chunk = cache->slot[(size + SP_ALIGN - 1) / SP_ALIGN];
 	else if (size <= SP_MEDIUM_MAX)
-		chunk = sp_cache_mine->bin[sp_class_of(size)].current;
+		chunk = cache->bin[sp_class_of(size)].current;
 	else
 		return NULL;
 	object = chunk->free;
@@ -142,6 +144,7 @@ static inline void *hit(size_t size)
 		return NULL;
 	chunk->free = object->next;
 	chunk->used++;
+	sp_owner_leave();
 	return object;
 }
 
@@ -159,46 +162,27 @@ void *slabpool_malloc(size_t size)
 
 /* ---- free --------------------------------------------------------------- */
 
-static void free_to(struct sp_chunk *chunk, void *ptr)
-{
-	struct sp_cache *cache = ready_cache(NULL);
-
-	/* Without memory for a cache the object is lost, not the program. */
-	if (!cache)
-		return;
-	sp_cache_free_slow(cache, chunk, ptr);
-	sp_thread_done();
-}
-
-static void free_large(struct sp_chunk *chunk, void *ptr)
-{
-	if (chunk == &sp_no_chunk || !sp_node_give_large(chunk, ptr))
-		sp_fatal_foreign_free(ptr);
-	if (sp_cache_mine != &sp_cache_none)
-		sp_cache_tick(sp_cache_mine);
-}
-
 static noinline void free_slow(void *ptr)
 {
 	struct sp_chunk *chunk = sp_chunk_of(ptr);
+	bool large = chunk->state != SP_CHUNK_OBJECTS;
 	int saved = errno;
+	struct sp_cache *cache;
 
-	if (!ptr)
+	if (!ptr) {
+		sp_owner_leave();
 		return;
-	if (chunk->state == SP_CHUNK_OBJECTS)
-		free_to(chunk, ptr);
-	else
-		free_large(chunk, ptr);
-	errno = saved;
-}
-
-static noinline void free_last(struct sp_chunk *chunk, void *ptr)
-{
-	int saved = errno;
-
-	chunk->used++;
-	chunk->free = chunk->free->next;
-	free_to(chunk, ptr);
+	}
+	/* Once given, a large object's chunk may be anything. */
+	if (large && (chunk == &sp_no_chunk || !sp_node_give_large(chunk, ptr)))
+		sp_fatal_foreign_free(ptr);
+	/* Without memory for a cache the object is lost, not the program. */
+	cache = enter(NULL);
+	if (cache && !large)
+		sp_cache_free_slow(cache, chunk, ptr);
+	else if (cache)
+		sp_cache_tick(cache);
+	sp_thread_leave();
 	errno = saved;
 }
 
@@ -207,6 +191,7 @@ void slabpool_free(void *ptr)
 	size_t offset = (uintptr_t)ptr -
 			atomic_load_explicit(&sp_map.base, memory_order_relaxed);
 	struct sp_object *object = ptr;
+	struct sp_cache *cache;
 	struct sp_chunk *chunk;
 
 	if (unlikely(offset >= atomic_load_explicit(&sp_map.span, memory_order_relaxed))) {
@@ -214,8 +199,10 @@ void slabpool_free(void *ptr)
 		return;
 	}
 	chunk = sp_chunk_of_unit(offset);
+	cache = sp_owner_enter();
+	/* Somebody else's, full, or about to be empty: it changes its place. */
 	if (unlikely(atomic_load_explicit(&chunk->owner, memory_order_relaxed) !=
-		     (uintptr_t)sp_cache_mine)) {
+		     (uintptr_t)cache) || unlikely(chunk->used == 1)) {
 		free_slow(ptr);
 		return;
 	}
@@ -223,8 +210,8 @@ void slabpool_free(void *ptr)
 		sp_fatal_double_free(ptr);
 	object->next = chunk->free;
 	chunk->free = object;
-	if (unlikely(--chunk->used <= 0))
-		free_last(chunk, ptr);
+	chunk->used--;
+	sp_owner_leave();
 }
 
 size_t slabpool_usable_size(const void *ptr)
@@ -351,19 +338,22 @@ void *slabpool_malloc_onnode(size_t size, int id)
 
 size_t slabpool_release(void)
 {
-	struct sp_cache *cache = sp_cache_mine;
+	struct sp_cache *cache;
 	size_t given = 0;
 
 	if (sp_init())
 		return 0;
-	if (cache != &sp_cache_none)
+	cache = enter(CALLER);
+	if (cache)
 		sp_cache_trim(cache);
+	sp_thread_leave();
 	for (int id = 0; id < SP_MAX_NODES; id++) {
 		struct sp_node *node = sp_node_get(id);
 
 		if (!node)
 			continue;
-		sp_cache_reclaim_orphans(node, UINT64_MAX);
+		sp_owner_take_over(node, true);
+		sp_owner_reclaim(node, UINT64_MAX);
 		given += sp_node_purge(node, 0, true);
 	}
 	return given;

@@ -13,7 +13,6 @@ struct sp_cache sp_cache_none = {
 	.slot = { [0 ... SP_SLOTS - 1] = &sp_no_chunk },
 	.bin = { [0 ... SP_CLASSES - 1] = { .current = &sp_no_chunk } },
 };
-sp_tls struct sp_cache *sp_cache_mine = &sp_cache_none;
 
 static _Atomic uint64_t caches;		/* relaxed: a statistic */
 
@@ -106,6 +105,8 @@ static void retire_current(struct sp_cache *cache, unsigned int class)
 		return;
 	set_current(cache, class, &sp_no_chunk);
 	chunk->used -= SP_CHUNK_CURRENT;
+	if (chunk->used < 0)
+		sp_fatal_underflow(chunk->addr);
 	if (chunk->used == (int32_t)chunk->cap)
 		atomic_store_explicit(&chunk->owner, (uintptr_t)cache | SP_CHUNK_FULL,
 				      memory_order_relaxed);
@@ -248,51 +249,6 @@ uint64_t sp_cache_count(void)
 	return atomic_load_explicit(&caches, memory_order_relaxed);
 }
 
-/* An orphan first: it has memory.  The newest, whose memory is warm. */
-static struct sp_cache *adopt(struct sp_node *node)
-{
-	struct sp_cache *cache = NULL;
-	struct sp_list *from;
-
-	sp_lock(&node->lock);
-	from = sp_list_empty(&node->orphans) ? &node->spare : &node->orphans;
-	if (!sp_list_empty(from)) {
-		cache = container_of(from->next, struct sp_cache, link);
-		sp_list_remove(&cache->link);
-		node->norphans -= from == &node->orphans;
-	}
-	sp_unlock(&node->lock);
-	return cache;
-}
-
-struct sp_cache *sp_cache_get(void)
-{
-	struct sp_cache *cache = sp_cache_mine;
-	struct sp_node *node;
-
-	if (likely(cache != &sp_cache_none))
-		return cache;
-	node = sp_node_here();
-	cache = adopt(node);
-	if (!cache)
-		cache = sp_cache_new(node);
-	if (cache)
-		sp_cache_mine = cache;
-	return cache;
-}
-
-/* Back to the node: with chunks as an orphan, without as a spare. */
-static void hand_over(struct sp_cache *cache)
-{
-	struct sp_node *node = cache->node;
-	bool orphan = cache->nchunks != 0;
-
-	sp_lock(&node->lock);
-	sp_list_push(orphan ? &node->orphans : &node->spare, &cache->link);
-	node->norphans += orphan;
-	sp_unlock(&node->lock);
-}
-
 void sp_cache_trim(struct sp_cache *cache)
 {
 	drain(cache);
@@ -300,38 +256,4 @@ void sp_cache_trim(struct sp_cache *cache)
 	for (unsigned int class = 0; class < SP_CLASSES; class++)
 		if (cache->bin[class].current->used == SP_CHUNK_CURRENT)
 			retire_current(cache, class);
-}
-
-void sp_cache_exit(struct sp_cache *cache)
-{
-	sp_cache_mine = &sp_cache_none;
-	sp_cache_trim(cache);
-	hand_over(cache);
-	sp_reclaim_wake();
-}
-
-void sp_cache_reclaim_orphans(struct sp_node *node, uint64_t most)
-{
-	uint64_t unused, active, orphans;
-
-	/* Once each: those that still own something come back to the list. */
-	sp_node_counts(node, &unused, &active, &orphans);
-	if (most > orphans)
-		most = orphans;
-	while (most--) {
-		struct sp_cache *cache = NULL;
-
-		sp_lock(&node->lock);
-		if (!sp_list_empty(&node->orphans)) {
-			/* The oldest, and back to the newest end when done. */
-			cache = container_of(node->orphans.prev, struct sp_cache, link);
-			sp_list_remove(&cache->link);
-			node->norphans--;
-		}
-		sp_unlock(&node->lock);
-		if (!cache)
-			return;
-		sp_cache_trim(cache);
-		hand_over(cache);
-	}
 }

@@ -2,20 +2,20 @@
 /*
  * A thread's cache: for each size class the chunk it allocates from.
  *
- *	sp_cache_mine -> cache -> slot[(size + 15) / 16] -> chunk -> free object
- *	                       -> bin[class].current ------^
- *	                       -> bin[class].available -> chunks with free objects
- *	                       -> inbox <- batches of objects freed by others
- *	                       -> out: batches of others' objects on their way
+ *	sp_me.cache -> cache -> slot[(size + 15) / 16] -> chunk -> free object
+ *	                     -> bin[class].current ------^
+ *	                     -> bin[class].available -> chunks with free objects
+ *	                     -> inbox <- batches of objects freed by others
+ *	                     -> out: batches of others' objects on their way
  *
  * Only the owning thread touches a cache, but for owner words, read by all, and
  * the inbox, pushed to by all.  So the hit path has no lock, no atomic
  * read-modify-write and no system call.
  *
- * A cache outlives its thread: on exit it goes to the node whole, in O(1), as an
- * orphan; the next thread that starts there takes it over, or the reclaimer
- * empties it.  Caches are never freed, so a late push to an inbox is always
- * good.
+ * A cache outlives its thread: on exit, and when the thread is idle, it goes to
+ * the node whole, as an orphan (owner.h); the next thread that starts there takes
+ * it over, and the reclaimer gives back what is empty in it.  Caches are never
+ * freed, so a late push to an inbox is always good.
  */
 #ifndef SP_CACHE_H
 #define SP_CACHE_H
@@ -26,6 +26,14 @@
 #include "size.h"
 
 #define SP_SLOTS	(SP_SMALL_MAX / SP_ALIGN + 1)
+
+enum sp_cache_state {	/* see owner.h */
+	SP_CACHE_AWAY,
+	SP_CACHE_OWNED,
+	SP_CACHE_FREEZING,
+	SP_CACHE_ORPHAN,
+	SP_CACHE_SPARE,
+};
 
 struct sp_bin {
 	struct sp_chunk *current;	/* &sp_no_chunk: none */
@@ -38,14 +46,15 @@ struct sp_cache {
 	struct sp_bin bin[SP_CLASSES];
 	struct sp_node *node;
 	struct sp_remote remote;
-	struct sp_list link;		/* node's orphans or spare; its lock */
+	struct sp_list link;		/* a list of the node; its lock */
+	struct sp_thread *thread;	/* owner, while it may be looked at; the lock */
+	_Atomic uint8_t state;		/* enum sp_cache_state; the lock */
 	uint64_t nchunks;		/* chunks owned */
 	uint32_t ticks;			/* slow paths taken */
 } __attribute__((aligned(SP_CACHE_LINE)));
 
 /* A cache without chunks: every allocation takes the slow path. */
 extern struct sp_cache sp_cache_none;
-extern sp_tls struct sp_cache *sp_cache_mine;
 
 /*
  * The slow path of an allocation up to SP_MEDIUM_MAX, of class @class, with
@@ -56,14 +65,8 @@ void *sp_cache_refill(struct sp_cache *cache, unsigned int class);
 void sp_cache_free_slow(struct sp_cache *cache, struct sp_chunk *chunk,
 			struct sp_object *object);
 
-/* The calling thread's cache, taken over or made when it has none; NULL: none. */
-struct sp_cache *sp_cache_get(void);
-/* The thread ends: hand its cache to the node. */
-void sp_cache_exit(struct sp_cache *cache);
 /* A cache of its own for a purpose; nobody else knows it.  NULL: no memory. */
 struct sp_cache *sp_cache_new(struct sp_node *node);
-/* Give back the empty chunks of the @most oldest orphans. */
-void sp_cache_reclaim_orphans(struct sp_node *node, uint64_t most);
 /*
  * A slow path was taken: once in a while flush the batches and do a share of the
  * reclaimer's work.  No lock held.

@@ -23,6 +23,7 @@
 #include "alloc.h"
 #include "meta.h"
 #include "node.h"
+#include "owner.h"
 #include "reclaim.h"
 #include "region.h"
 #include "sys.h"
@@ -37,6 +38,7 @@ static void for_each_lock(void (*fn)(struct sp_lock *))
 {
 	fn(&sp_init_lock);
 	fn(&sp_region_lock);
+	fn(&sp_owner_lock);
 	for (int id = 0; id < SP_MAX_NODES; id++)
 		if (sp_node_get(id))
 			fn(sp_alloc_onnode_lock(id));
@@ -82,6 +84,9 @@ static void in_child(void)
 		sp_sys_close(done[1]);
 		done[0] = done[1] = -1;
 	}
+	for (int id = 0; id < SP_MAX_NODES; id++)
+		if (sp_node_get(id))
+			sp_owner_fork_child(&sp_nodes[id]);
 	sp_reclaim_fork_child();
 	for_each_lock(sp_lock_reset);
 }

@@ -188,7 +188,7 @@ static int set_up(void)
 	err = choose_source(&why);
 	if (err)
 		return err;
-	sp_reclaim_init(sp_conf.background_thread);
+	sp_reclaim_init(sp_conf.background_thread, sp_conf.decay_ms);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
  *
  *	INIT	the first call
  *	REGION	the table of regions
+ *	OWNER	one taker-over of caches at a time
  *	ONNODE	a node's cache for slabpool_malloc_onnode()
  *	NODE	a node heap: its hpages, chunks and ownerless caches; lower node
  *		numbers first
@@ -25,6 +26,7 @@
 enum sp_rank {
 	SP_RANK_INIT = 1,
 	SP_RANK_REGION,
+	SP_RANK_OWNER,
 	SP_RANK_ONNODE,
 	SP_RANK_NODE,
 	SP_RANK_SPACE,

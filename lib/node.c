@@ -27,6 +27,7 @@ void sp_node_init(uint64_t nodes, uint64_t decay_ms)
 		node->id = id;
 		sp_list_init(&node->ready);
 		sp_list_init(&node->chunks);
+		sp_list_init(&node->owned);
 		sp_list_init(&node->orphans);
 		sp_list_init(&node->spare);
 		for (int kind = 0; kind < SP_KINDS; kind++)

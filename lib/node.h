@@ -27,7 +27,8 @@ struct sp_node {
 	struct sp_list ready;		/* newest first */
 	struct sp_decay decay;		/* of the ready ones */
 	struct sp_list chunks;		/* unused descriptors */
-	struct sp_list orphans;		/* caches whose thread is gone */
+	struct sp_list owned;		/* caches of watched threads, see owner.h */
+	struct sp_list orphans;		/* caches whose thread is gone or idle */
 	struct sp_list spare;		/* caches that own nothing */
 	uint64_t active;		/* bytes in chunks and huge objects */
 	uint64_t norphans;

@@ -6,65 +6,78 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include "cache.h"
+#include "owner.h"
 #include "reclaim.h"
 #include "sys.h"
 
 #define GROWN		(32 * SP_MIB)	/* committed bytes that warrant a thread */
 #define STACK		(64 * SP_KIB)
 #define ORPHANS		64		/* looked at in a pass, so that a pass is short */
-#define ORPHAN_NS	1000000000ull	/* how often, while there are orphans */
+#define TICK_MIN_NS	10000000ull	/* between two looks for idle threads */
+#define TICK_MAX_NS	1000000000ull
 #define LEAST_NS	1000000ull	/* a pass's sleep: never spin */
 
 enum { ABSENT, STARTING, RUNNING };
 
+static uint64_t tick_ns;		/* set once by sp_reclaim_init() */
 static _Atomic bool wanted;		/* set by sp_reclaim_init(), cleared by stop */
 static _Atomic int thread;		/* ABSENT ... RUNNING */
 static _Atomic uint32_t work;		/* bumped by wakers; the futex */
-static _Atomic bool sleeping;		/* without a timer */
+static _Atomic bool sleeping;		/* without an alarm, or about to */
 
-void sp_reclaim_init(bool background)
+/*
+ * A thread is idle after one to two ticks without an operation; ten in a decay
+ * period, so that its memory begins to decay soon after.
+ */
+void sp_reclaim_init(bool background, uint64_t decay_ms)
 {
+	tick_ns = decay_ms * 1000000 / 10;
+	if (tick_ns < TICK_MIN_NS)
+		tick_ns = TICK_MIN_NS;
+	if (tick_ns > TICK_MAX_NS)
+		tick_ns = TICK_MAX_NS;
 	wanted = background;
+	if (background)
+		sp_owner_init();
 }
 
-static bool has_orphans(struct sp_node *node)
+/* Return: nanoseconds until there is something to give back again. */
+static uint64_t pass(struct sp_node *node, uint64_t now)
 {
-	uint64_t unused, active, orphans;
-
-	sp_node_counts(node, &unused, &active, &orphans);
-	return orphans;
-}
-
-/* Return: nanoseconds until there is work again. */
-static uint64_t pass(struct sp_node *node)
-{
-	uint64_t now = sp_sys_now_ns(), next;
-
-	sp_cache_reclaim_orphans(node, ORPHANS);
+	sp_owner_reclaim(node, ORPHANS);
 	sp_node_purge(node, now, false);
-	next = sp_node_next_purge(node, now);
-	if (next > ORPHAN_NS && has_orphans(node))
-		next = ORPHAN_NS;
-	return next;
+	return sp_node_next_purge(node, now);
 }
 
-static uint64_t pass_all(void)
+/* The background thread's: also look for idle threads, once a tick. */
+static uint64_t pass_all(uint64_t *next_tick)
 {
-	uint64_t next = UINT64_MAX;
+	uint64_t now = sp_sys_now_ns(), next = UINT64_MAX;
+	bool tick = now >= *next_tick, watching = false;
 
+	if (tick)
+		*next_tick = now + tick_ns;
 	for (int id = 0; id < SP_MAX_NODES; id++) {
 		struct sp_node *node = sp_node_get(id);
-		uint64_t n = node ? pass(node) : UINT64_MAX;
+		uint64_t n;
 
-		if (n < next)
-			next = n;
+		if (!node)
+			continue;
+		if (tick)
+			sp_owner_take_over(node, false);
+		n = pass(node, now);
+		next = n < next ? n : next;
+		watching = watching || sp_owner_watching(node);
 	}
+	if (watching && *next_tick - now < next)
+		next = *next_tick - now;
 	return next;
 }
 
 static void *background(void *unused)
 {
+	uint64_t next_tick = 0;
+
 	(void)unused;
 	atomic_store_explicit(&thread, RUNNING, memory_order_relaxed);
 	for (;;) {
@@ -80,11 +93,14 @@ static void *background(void *unused)
 		atomic_store(&sleeping, true);
 		if (!atomic_load(&wanted))
 			break;
-		next = pass_all();
-		if (next != UINT64_MAX && next < LEAST_NS)
-			next = LEAST_NS;
-		sp_sys_futex_wait((uint32_t *)&work, seen,
-				  next == UINT64_MAX ? SP_FOREVER : next);
+		next = pass_all(&next_tick);
+		if (next == UINT64_MAX) {
+			sp_sys_futex_wait((uint32_t *)&work, seen, SP_FOREVER);
+			continue;
+		}
+		/* With an alarm set there is no need of wakers. */
+		atomic_store_explicit(&sleeping, false, memory_order_relaxed);
+		sp_sys_futex_wait((uint32_t *)&work, seen, next < LEAST_NS ? LEAST_NS : next);
 	}
 	atomic_store_explicit(&thread, ABSENT, memory_order_relaxed);
 	return NULL;
@@ -146,7 +162,7 @@ void sp_reclaim_start_if_grown(void)
 void sp_reclaim_tick(struct sp_node *node)
 {
 	if (atomic_load_explicit(&thread, memory_order_relaxed) != RUNNING)
-		pass(node);
+		pass(node, sp_sys_now_ns());
 }
 
 void sp_reclaim_fork_child(void)

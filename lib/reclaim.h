@@ -4,15 +4,15 @@
  *
  * One background thread for the process, started when the process has grown or
  * has several threads; before that, and with background_thread:false, the slow
- * paths of the application's threads do it.  The thread sleeps without a timer
- * when nothing is unused.
+ * paths of the application's threads do it, for themselves.  The thread sleeps
+ * without an alarm when nothing is unused and every other thread is idle.
  */
 #ifndef SP_RECLAIM_H
 #define SP_RECLAIM_H
 
 #include "node.h"
 
-void sp_reclaim_init(bool background);
+void sp_reclaim_init(bool background, uint64_t decay_ms);
 /* A slow path's share of the work, on its own node; no lock held. */
 void sp_reclaim_tick(struct sp_node *node);
 /* Something fell out of use: the background thread may have to set its alarm. */

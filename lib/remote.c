@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #include "cache.h"
 #include "fatal.h"
+#include "reclaim.h"
 #include "remote.h"
 
 #define ADDRESS_BITS	48
@@ -30,9 +31,16 @@ static void push(struct sp_batch *batch)
 		batch->last->message = head | (uint64_t)batch->count << ADDRESS_BITS;
 	} while (!atomic_compare_exchange_weak_explicit(inbox, &head,
 							(uintptr_t)batch->last,
-							memory_order_release,
+							memory_order_seq_cst,
 							memory_order_relaxed));
 	batch->chunk = NULL;
+	/*
+	 * Nobody drains an orphan's inbox unasked.  The exchange above comes
+	 * before this load, and becoming an orphan before the reclaimer's drain:
+	 * either it finds the message, or this thread sees an orphan.
+	 */
+	if (head == 0 && atomic_load(&cache->state) == SP_CACHE_ORPHAN)
+		sp_reclaim_wake();
 }
 
 void sp_remote_free(struct sp_remote *remote, struct sp_chunk *chunk,

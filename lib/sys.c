@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -184,6 +185,22 @@ void sp_sys_futex_wake(uint32_t *word, int waiters)
 	int saved = errno;
 
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, waiters, NULL, NULL, 0);
+	errno = saved;
+}
+
+int sp_sys_membarrier_register(void)
+{
+	int saved = errno;
+
+	return (int)result(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
+				   0, 0), saved);
+}
+
+void sp_sys_membarrier(void)
+{
+	int saved = errno;
+
+	syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	errno = saved;
 }
 

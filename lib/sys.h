@@ -34,6 +34,11 @@ int sp_sys_identity(int fd, uint64_t id[2]);
 void sp_sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns);
 void sp_sys_futex_wake(uint32_t *word, int waiters);
 
+/* 0 when this process may use the other one from now on. */
+int sp_sys_membarrier_register(void);
+/* Every running thread of this process passes a full memory barrier. */
+void sp_sys_membarrier(void);
+
 uint64_t sp_sys_now_ns(void);
 bool sp_sys_is_main_thread(void);
 /* The node of the CPU this thread runs on. */

@@ -23,8 +23,7 @@
 static pthread_key_t key;
 static _Atomic bool constructed;	/* release: key and ranges are set */
 
-enum { FRESH, REGISTERED, LEAVING };
-static sp_tls int phase;
+enum { FRESH, NOTICED, LEAVING };	/* sp_me.phase */
 
 /* Text of the C library and the loader: their callers may hold their locks. */
 static struct range { uintptr_t low, high; } system_text[2];
@@ -32,39 +31,38 @@ static struct range { uintptr_t low, high; } system_text[2];
 static void on_exit_of_thread(void *key_value)
 {
 	(void)key_value;
-	phase = LEAVING;
-	if (sp_cache_mine != &sp_cache_none)
-		sp_cache_exit(sp_cache_mine);
+	sp_me.phase = LEAVING;
+	sp_owner_exit();
 	if (sp_sys_is_main_thread())
 		sp_reclaim_stop();
 }
 
-/* The value only has to be something: the destructor knows its thread. */
-static void register_thread(void)
+void sp_thread_notice(void)
 {
-	phase = REGISTERED;
-	pthread_setspecific(key, &key);
-}
-
-struct sp_cache *sp_thread_cache(void)
-{
-	struct sp_cache *cache = sp_cache_get();
-
+	if (likely(sp_me.phase != FRESH) ||
+	    !atomic_load_explicit(&constructed, memory_order_acquire))
+		return;
 	/*
 	 * The key's slot lies in the thread's own structure as long as the key
-	 * is one of the first 32; otherwise this allocates once, and finds the
-	 * cache in place.
+	 * is one of the first 32; otherwise this allocates, and comes by here
+	 * again.  The value only has to be something.
 	 */
-	if (cache && phase == FRESH &&
-	    atomic_load_explicit(&constructed, memory_order_acquire))
-		register_thread();
-	return cache;
+	sp_me.phase = NOTICED;
+	pthread_setspecific(key, &key);
+	sp_owner_watch();
 }
 
-void sp_thread_done(void)
+struct sp_cache *sp_thread_enter(void)
 {
-	if (unlikely(phase == LEAVING) && sp_cache_mine != &sp_cache_none)
-		sp_cache_exit(sp_cache_mine);
+	sp_owner_enter();
+	return sp_owner_get(sp_me.phase == NOTICED);
+}
+
+void sp_thread_leave(void)
+{
+	sp_owner_leave();
+	if (unlikely(sp_me.phase == LEAVING))
+		sp_owner_exit();
 }
 
 static int find_system_text(struct dl_phdr_info *info, size_t size, void *count)
@@ -110,5 +108,5 @@ __attribute__((constructor)) static void construct(void)
 	sp_fork_init();
 	atomic_store_explicit(&constructed, true, memory_order_release);
 	/* The main thread's end matters even when it never allocates. */
-	register_thread();
+	sp_thread_notice();
 }

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
-/*
- * Threads coming and going: which cache a thread has, and what becomes of it.
- */
+/* Threads coming and going, as far as the C library tells. */
 #ifndef SP_THREAD_H
 #define SP_THREAD_H
 
-#include "cache.h"
+#include "owner.h"
 
-/* The calling thread's cache for a slow path; NULL: no memory. */
-struct sp_cache *sp_thread_cache(void);
-/* The slow path is over: a thread that is on its way out lets go again. */
-void sp_thread_done(void);
+/*
+ * Before a slow path, outside an operation: have this thread's end noticed.
+ * May allocate.
+ */
+void sp_thread_notice(void);
+/* Begin a slow path: the thread's cache, or NULL: no memory. */
+struct sp_cache *sp_thread_enter(void);
+/* End it; a thread that is on its way out lets go of the cache again. */
+void sp_thread_leave(void);
 
 #endif
