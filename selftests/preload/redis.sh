@@ -96,7 +96,6 @@ saves_one_moment()
 	printf '%s\n' 'debug digest' bgsave | cli > "$dir/replies"
 	head -1 "$dir/replies" > "$dir/digest"
 	seq 3000 | awk '{ print "SET", "key:" $1 * 7919 % 1000003, "changed" }' | cli --pipe
-	cli flushall async > /dev/null
 	until_true 'cli info persistence | grep -q rdb_bgsave_in_progress:0' || return
 	cli info persistence | grep rdb_last_bgsave_status:ok || return
 	cp "$dir/dump.rdb" "$dir/saved.rdb"
@@ -108,7 +107,7 @@ falls_after_flush()
 	local full most
 	full=$(used_kib)
 	most=$((start + (full - start) / 3))
-	[ $most -gt $((start + 24576)) ] || most=$((start + 24576))
+	[ "$most" -gt $((start + 24576)) ] || most=$((start + 24576))
 	cli flushall sync > /dev/null
 	if until_true "[ \$(used_kib) -lt $most ]"; then return 0; fi
 	echo "$start KiB at start, $full KiB full, $(used_kib) KiB after, $most KiB expected"
