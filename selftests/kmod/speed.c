@@ -82,7 +82,7 @@ TEST_F_TIMEOUT(machine, mapping_64_mib_is_50_times_faster_than_hugetlbfs, 120)
 	hugetlb = from_hugetlb();
 	ASSERT_LT(0, pool);
 	ASSERT_LT(0, hugetlb);
-	printf("# pool %.0f us, hugetlbfs %.0f us: %.0f times\n", pool * 1e6,
+	TH_LOG("pool %.0f us, hugetlbfs %.0f us: %.0f times", pool * 1e6,
 	       hugetlb * 1e6, hugetlb / pool);
 	EXPECT_LE(50, hugetlb / pool);
 }
