@@ -120,7 +120,7 @@ static void say_bad_value(struct sp_text *why, const struct option *option,
 	sp_text_add(why, VARIABLE ": option '");
 	sp_text_add(why, option->name);
 	sp_text_add(why, "' cannot be '");
-	sp_text_add_n(why, value.at, value.len);
+	sp_text_add_foreign(why, value.at, value.len);
 	sp_text_add(why, "'; it takes ");
 	expect(why, option);
 }
@@ -128,7 +128,7 @@ static void say_bad_value(struct sp_text *why, const struct option *option,
 static void say_unknown(struct sp_text *why, struct span key)
 {
 	sp_text_add(why, VARIABLE ": unknown option '");
-	sp_text_add_n(why, key.at, key.len);
+	sp_text_add_foreign(why, key.at, key.len);
 	sp_text_add(why, "'; known are");
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		sp_text_add(why, i ? ", " : " ");

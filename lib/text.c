@@ -23,6 +23,15 @@ void sp_text_add(struct sp_text *text, const char *s)
 	sp_text_add_n(text, s, strlen(s));
 }
 
+void sp_text_add_foreign(struct sp_text *text, const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		bool control = (unsigned char)s[i] < ' ' || s[i] == 0x7f;
+
+		sp_text_add_n(text, control ? "?" : s + i, 1);
+	}
+}
+
 static void add_number(struct sp_text *text, uint64_t value, unsigned int base)
 {
 	char digits[20];

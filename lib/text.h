@@ -15,6 +15,8 @@ struct sp_text {
 
 void sp_text_add(struct sp_text *text, const char *s);
 void sp_text_add_n(struct sp_text *text, const char *s, size_t len);
+/* Somebody else's words: control characters become '?', so that it stays a line. */
+void sp_text_add_foreign(struct sp_text *text, const char *s, size_t len);
 void sp_text_add_u64(struct sp_text *text, uint64_t value);
 void sp_text_add_hex(struct sp_text *text, uint64_t value);
 /* "No such device" for -ENODEV; the number where the text is unknown. */
