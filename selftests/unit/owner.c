@@ -89,7 +89,7 @@ TEST(a_cache_is_never_taken_from_inside_an_operation)
 	}
 	stop = true;
 	ASSERT_EQ(0, pthread_join(reclaimer, NULL));
-	EXPECT_GT(taken_over, 100);
+	EXPECT_GT(atomic_load(&taken_over) + 0, 100);
 	EXPECT_TRUE(sp_node_check(node));
 	for (int i = 0; i < WORKERS; i++) {
 		for (int at = 0; at < OBJECTS; at++) {
