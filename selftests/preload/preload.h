@@ -358,11 +358,15 @@ static inline bool t_report(const struct t_case *c, const struct t_source *s, in
 static inline bool t_on_source(const struct t_source *s, const struct t_case *cases,
 			       size_t count, const char *only, int *n)
 {
+	const char *wanted = getenv("T_SOURCE");
 	char pages[32] = "";
 	bool good = true, need = false;
-	bool missing = (s->flag == T_DEVICE && !t_has_device()) ||
-		       (s->flag == T_HUGETLB && !t_get_hugetlb(pages, sizeof(pages)));
+	bool missing;
 
+	if (wanted && strcmp(wanted, s->name ? s->name : ""))
+		return true;
+	missing = (s->flag == T_DEVICE && !t_has_device()) ||
+		  (s->flag == T_HUGETLB && !t_get_hugetlb(pages, sizeof(pages)));
 	for (size_t i = 0; i < count; i++) {
 		if (!t_applies(&cases[i], s) || (only && strcmp(only, cases[i].name)))
 			continue;
@@ -397,7 +401,7 @@ static inline int t_all(const struct t_case *cases, size_t count, const char *on
 	return good ? 0 : 1;
 }
 
-/* PROGRAM [CASE]: all cases, or one. */
+/* PROGRAM [CASE]: all cases, or one; T_SOURCE=thp and the like: on that source only. */
 static inline int t_main(int argc, char **argv, const struct t_case *cases, size_t count)
 {
 	if (argc > 2 && strcmp(argv[1], "--case") == 0) {
