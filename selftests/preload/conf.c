@@ -328,8 +328,10 @@ static void limit_reclaims_remote_frees(void)
 	pthread_t thread;
 	char *p;
 
-	for (int i = 0; i < 1600; i++)
-		check((held[i] = malloc(30000)));
+	for (int i = 0; i < 1600; i++) {
+		held[i] = p = malloc(30000);
+		check(p);
+	}
 	check(pthread_create(&thread, NULL, free_held, NULL) == 0);
 	pthread_join(thread, NULL);
 	p = malloc(50 * T_MIB);
