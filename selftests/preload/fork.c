@@ -187,7 +187,7 @@ static void fork_among_allocating_threads(void)
 {
 	pthread_t thread[THREADS];
 	double until = t_now() + 10;	/* on a busy machine that is fewer than 200 */
-	int rounds = 0;
+	int rounds = 0, code;
 
 	for (uintptr_t i = 0; i < THREADS; i++)
 		check(pthread_create(&thread[i], NULL, churn, (void *)(i + 1)) == 0);
@@ -202,7 +202,9 @@ static void fork_among_allocating_threads(void)
 				free(atomic_exchange(&exchange[i], NULL));
 			_exit(0);
 		}
-		check(t_wait(pid) == 0);
+		code = t_wait(pid);
+		note("child %d ended with %d\n", rounds, code);
+		check(code == 0);
 	}
 	stop = true;
 	for (int i = 0; i < THREADS; i++)
