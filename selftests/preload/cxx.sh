@@ -10,16 +10,19 @@ need g++ gcc
 find_sources
 
 # built PROGRAM SOURCE COMMAND...: from an earlier run if it is newer than its
-# source (an emulated machine would compile for minutes), else here.
-folder=${SLABPOOL_BUILD:-$dir}/selftests/cxx
-{ mkdir -p "$folder" && [ -w "$folder" ]; } 2> /dev/null || [ -n "$emulated" ] || folder=$dir
+# source (an emulated machine would compile for minutes), else now.
+kept=${SLABPOOL_BUILD:-$dir}/selftests/cxx
+mkdir -p "$kept" 2> /dev/null
 built()
 {
 	local program=$1 source=$2
 	shift 2
-	[ "$folder/$program" -nt "$source" ] && return
-	[ -w "$folder" ] || folder=$dir
-	"$@" "$source" -o "$folder/$program" "${libraries[@]}"
+	if [ "$kept/$program" -nt "$source" ]; then
+		cp "$kept/$program" "$dir/"
+		return
+	fi
+	"$@" "$source" -o "$dir/$program" "${libraries[@]}" || return
+	[ ! -w "$kept" ] || cp "$dir/$program" "$kept/"
 }
 
 cat > "$dir/linked.c" <<'END'
@@ -68,7 +71,7 @@ test_case "build a linked program" built linked "$dir/linked.c" gcc -O2 "-I$top/
 # objects SOURCE: its cases become ours
 objects()
 {
-	slabpool "$1" timeout "$(sized 60 250)" "$folder/objects" > "$dir/objects.out" 2> "$dir/objects.err"
+	slabpool "$1" timeout "$(sized 60 250)" "$dir/objects" > "$dir/objects.out" 2> "$dir/objects.err"
 	local code=$?
 	cat "$dir/objects.out" "$dir/objects.err"
 	[ "$code" = 0 ] && [ ! -s "$dir/objects.err" ] && [ "$(grep -c '^ok' "$dir/objects.out")" = 10 ]
@@ -76,8 +79,8 @@ objects()
 
 for source in "${sources[@]}"; do
 	test_case "objects on $source" objects "$source"
-	test_case "bad_alloc in a plugin on $source" same "$source" "$folder/host" "$folder/plugin.so"
+	test_case "bad_alloc in a plugin on $source" same "$source" "$dir/host" "$dir/plugin.so"
 	test_case "one engine when linked and preloaded on $source" \
-		slabpool "$source" env LD_LIBRARY_PATH="$library" "$folder/linked"
+		slabpool "$source" env LD_LIBRARY_PATH="$library" "$dir/linked"
 done
 finish
