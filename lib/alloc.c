@@ -92,6 +92,18 @@ static void *try_alloc(struct sp_cache *cache, size_t size, size_t align)
 	return alloc_large(cache->node, size, align);
 }
 
+static void reclaim_others(void)
+{
+	for (int id = 0; id < SP_MAX_NODES; id++) {
+		struct sp_node *node = sp_node_get(id);
+
+		if (!node)
+			continue;
+		sp_owner_take_over(node, true);
+		sp_owner_reclaim(node, UINT64_MAX);
+	}
+}
+
 /* @cache is the calling thread's, or locked; no other lock held. */
 static void *alloc_on(struct sp_cache *cache, size_t size, size_t align)
 {
@@ -102,9 +114,9 @@ static void *alloc_on(struct sp_cache *cache, size_t size, size_t align)
 	p = try_alloc(cache, size, align);
 	if (likely(p))
 		return p;
-	/* What others freed for us, and what ended threads left, may be enough. */
+	/* What others freed for us, and what idle and ended threads have, may do. */
 	sp_cache_trim(cache);
-	sp_owner_reclaim(cache->node, UINT64_MAX);
+	reclaim_others();
 	p = try_alloc(cache, size, align);
 	return p ? p : fail(ENOMEM);
 }
@@ -347,15 +359,10 @@ size_t slabpool_release(void)
 	if (cache)
 		sp_cache_trim(cache);
 	sp_thread_leave();
-	for (int id = 0; id < SP_MAX_NODES; id++) {
-		struct sp_node *node = sp_node_get(id);
-
-		if (!node)
-			continue;
-		sp_owner_take_over(node, true);
-		sp_owner_reclaim(node, UINT64_MAX);
-		given += sp_node_purge(node, 0, true);
-	}
+	reclaim_others();
+	for (int id = 0; id < SP_MAX_NODES; id++)
+		if (sp_node_get(id))
+			given += sp_node_purge(sp_node_get(id), 0, true);
 	return given;
 }
 

@@ -72,7 +72,7 @@ static int attach(void)
 		return other;
 	err = sp_sys_ioctl(other, SLABPOOL_IOC_ATTACH, &io);
 	sp_sys_close(other);
-	return err ? err : io.fd;
+	return err ? err : sp_sys_keep_off_stdio(io.fd);
 }
 
 /* The heap's descriptor, or -errno when the program closed it and it is gone. */

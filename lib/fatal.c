@@ -50,6 +50,18 @@ void sp_fatal_wrong_size(const void *ptr, size_t said, size_t is)
 	abort();
 }
 
+void sp_fatal_new(size_t size)
+{
+	char buf[120];
+	struct sp_text text = SP_TEXT(buf);
+
+	sp_text_add(&text, "slabpool: fatal: out of memory in operator new of ");
+	sp_text_add_u64(&text, size);
+	sp_text_add(&text, " bytes, and no C++ library to throw");
+	sp_text_line(&text, STDERR_FILENO);
+	abort();
+}
+
 void sp_fatal_source(const char *why)
 {
 	char buf[600];

@@ -12,6 +12,8 @@ _Noreturn void sp_fatal_double_free(const void *ptr);
 _Noreturn void sp_fatal_foreign_free(const void *ptr);
 _Noreturn void sp_fatal_wrong_size(const void *ptr, size_t said, size_t is);
 _Noreturn void sp_fatal_underflow(const void *ptr);
+/* operator new has no memory, and there is nobody to throw. */
+_Noreturn void sp_fatal_new(size_t size);
 /* The memory source that was demanded cannot be had: exit, not abort. */
 _Noreturn void sp_fatal_source(const char *why);
 

@@ -38,10 +38,11 @@ static void for_each_lock(void (*fn)(struct sp_lock *))
 {
 	fn(&sp_init_lock);
 	fn(&sp_region_lock);
-	fn(&sp_owner_lock);
 	for (int id = 0; id < SP_MAX_NODES; id++)
 		if (sp_node_get(id))
 			fn(sp_alloc_onnode_lock(id));
+	fn(&sp_owner_lock);
+	fn(&sp_purge_lock);
 	for (int id = 0; id < SP_MAX_NODES; id++)
 		if (sp_node_get(id))
 			fn(&sp_nodes[id].lock);
@@ -73,20 +74,21 @@ static void in_parent(void)
 
 static void in_child(void)
 {
-	if (copying) {
-		for (int id = 0; id < SP_MAX_NODES; id++)
-			if (sp_node_get(id))
-				sp_node_drop_ready(&sp_nodes[id], sp_conf.decay_ms);
-		fallbacks = sp_space_unshare();
+	for (int id = 0; id < SP_MAX_NODES; id++) {
+		if (!sp_node_get(id))
+			continue;
+		if (copying)
+			sp_node_drop_ready(&sp_nodes[id], sp_conf.decay_ms);
+		sp_owner_fork_child(&sp_nodes[id]);
 	}
+	/* With fork:none there is no heap in the child. */
+	if (sp_space_source() && sp_conf.fork == SP_FORK_COPY)
+		fallbacks = sp_space_fork_child();
 	if (done[0] >= 0) {
 		sp_sys_close(done[0]);
 		sp_sys_close(done[1]);
 		done[0] = done[1] = -1;
 	}
-	for (int id = 0; id < SP_MAX_NODES; id++)
-		if (sp_node_get(id))
-			sp_owner_fork_child(&sp_nodes[id]);
 	sp_reclaim_fork_child();
 	for_each_lock(sp_lock_reset);
 }

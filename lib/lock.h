@@ -8,15 +8,16 @@
  *
  *	INIT	the first call
  *	REGION	the table of regions
- *	OWNER	one taker-over of caches at a time
  *	ONNODE	a node's cache for slabpool_malloc_onnode()
+ *	OWNER	one taker-over of caches at a time
+ *	PURGE	one purge of ready hpages at a time, its decommits included
  *	NODE	a node heap: its hpages, chunks and ownerless caches; lower node
  *		numbers first
  *	SPACE	the window's address space
  *	META	memory for the library's own structures
  *
- * No lock is held during a commit, a decommit or any other call that may take
- * long in the kernel, except by fork, which holds them all.
+ * No lock but PURGE is held during a commit, a decommit or any other call that
+ * may take long in the kernel, except by fork, which holds them all.
  */
 #ifndef SP_LOCK_H
 #define SP_LOCK_H
@@ -26,8 +27,9 @@
 enum sp_rank {
 	SP_RANK_INIT = 1,
 	SP_RANK_REGION,
-	SP_RANK_OWNER,
 	SP_RANK_ONNODE,
+	SP_RANK_OWNER,
+	SP_RANK_PURGE,
 	SP_RANK_NODE,
 	SP_RANK_SPACE,
 	SP_RANK_META,

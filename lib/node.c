@@ -8,6 +8,7 @@
 #define PURGE_BATCH	64	/* hpages given back with one system call */
 
 struct sp_node sp_nodes[SP_MAX_NODES];
+struct sp_lock sp_purge_lock = SP_LOCK_INIT(SP_RANK_PURGE);
 
 /* Set by sp_node_init(), then read only; forced also by options. */
 static uint64_t mask;
@@ -141,8 +142,10 @@ static void make_ready(struct sp_node *node, struct sp_hpage *hpage, uint64_t no
 	sp_decay_add(&node->decay, now, 1);
 }
 
+/* On its way: whoever holds the lock next must not take it for memory in use. */
 static void unready(struct sp_hpage *hpage)
 {
+	hpage->state = SP_HPAGE_FREE;
 	sp_list_remove(&hpage->link);
 	sp_space_mark_ready(hpage, false);
 }
@@ -163,6 +166,11 @@ size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all)
 	struct sp_extent extents[PURGE_BATCH];
 	size_t given = 0, n;
 
+	/*
+	 * Alone, also during the decommit: who is short of memory must find what
+	 * another one is just giving back.
+	 */
+	sp_lock(&sp_purge_lock);
 	do {
 		uint64_t stay;
 
@@ -175,7 +183,6 @@ size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all)
 
 			unready(hpage);
 			sp_decay_purged(&node->decay, 1);
-			hpage->state = SP_HPAGE_FREE;
 			extents[n++] = sp_space_extent(hpage, 1, node->id);
 		}
 		sp_unlock(&node->lock);
@@ -185,6 +192,7 @@ size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all)
 			sp_space_give(&extents[i]);
 		given += n * SP_HPAGE;
 	} while (n == PURGE_BATCH);
+	sp_unlock(&sp_purge_lock);
 	return given;
 }
 
@@ -205,7 +213,6 @@ void sp_node_drop_ready(struct sp_node *node, uint64_t decay_ms)
 	while ((hpage = pop_ready(node))) {
 		struct sp_extent extent = sp_space_extent(hpage, 1, node->id);
 
-		hpage->state = SP_HPAGE_FREE;
 		sp_space_forget(&extent);
 	}
 	sp_decay_init(&node->decay, decay_ms, sp_sys_now_ns());
@@ -213,14 +220,11 @@ void sp_node_drop_ready(struct sp_node *node, uint64_t decay_ms)
 
 /* ---- growing ------------------------------------------------------------ */
 
-static size_t purge_all_nodes(void)
+static void purge_all_nodes(void)
 {
-	size_t given = 0;
-
 	for (int id = 0; id < SP_MAX_NODES; id++)
 		if (sp_node_get(id))
-			given += sp_node_purge(&sp_nodes[id], 0, true);
-	return given;
+			sp_node_purge(&sp_nodes[id], 0, true);
 }
 
 static int take_from(const struct sp_backend *source, struct sp_node *node,
@@ -233,8 +237,10 @@ static int take_from(const struct sp_backend *source, struct sp_node *node,
 		return err;
 	err = sp_space_commit(extent, touch);
 	/* Over the limit, or the source is empty: our own reserve first. */
-	if (err && purge_all_nodes())
+	if (err) {
+		purge_all_nodes();
 		err = sp_space_commit(extent, touch);
+	}
 	if (err)
 		sp_space_give(extent);
 	return err;

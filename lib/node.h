@@ -35,6 +35,7 @@ struct sp_node {
 } __attribute__((aligned(SP_CACHE_LINE)));
 
 extern struct sp_node sp_nodes[SP_MAX_NODES];
+extern struct sp_lock sp_purge_lock;	/* held by the one purge under way */
 
 /* Set up the nodes of @mask (bit n: node n has memory). */
 void sp_node_init(uint64_t mask, uint64_t decay_ms);

@@ -90,13 +90,16 @@ static struct sp_cache *adopt(struct sp_node *node, bool watched)
 	return cache;
 }
 
-/* Being frozen, but this thread is inside: the reclaimer comes too late. */
+/*
+ * The cache was hidden from this thread, but the thread is inside: the reclaimer
+ * comes too late, or it has seen that and given the cache back already.
+ */
 static bool thaw(struct sp_cache *mine)
 {
 	bool still_mine;
 
 	sp_lock(&mine->node->lock);
-	still_mine = mine->thread == &sp_me && state_of(mine) == SP_CACHE_FREEZING;
+	still_mine = mine->thread == &sp_me;
 	if (still_mine) {
 		set_state(mine, SP_CACHE_OWNED);
 		atomic_store_explicit(&sp_me.cache, mine, memory_order_relaxed);

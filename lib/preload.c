@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fatal.h"
 #include "init.h"
 #include "reclaim.h"
 #include "size.h"
@@ -207,82 +208,131 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 /* ---- C++ ---------------------------------------------------------------- */
 
 /*
- * When memory is out, operator new runs the new-handler and throws: that is
- * libstdc++'s own, the next one in search order.
+ * When memory is out, operator new runs the new-handler and throws, and the
+ * nothrow forms catch: that is libstdc++'s work, the next one in search order or,
+ * for a C++ library that a C program has opened for itself, where the caller
+ * finds it.  Return: NULL when there is none.
  */
-static void *next_new(const char *symbol, size_t size, size_t align)
+static void *next_new(const char *symbol, const void *caller)
 {
-	void *p = dlsym(RTLD_NEXT, symbol);
-	void *(*plain)(size_t);
-	void *(*aligned)(size_t, size_t);
+	void *p = dlsym(RTLD_NEXT, symbol), *handle;
+	Dl_info info;
 
-	if (!p)
-		abort();	/* a program that throws nowhere: as an uncaught throw */
-	*(void **)&plain = p;
-	*(void **)&aligned = p;
-	return align ? aligned(size, align) : plain(size);
+	if (p || !dladdr(caller, &info))
+		return p;
+	handle = dlopen(info.dli_fname, RTLD_NOLOAD | RTLD_LAZY);
+	if (!handle)
+		return NULL;
+	p = dlsym(handle, symbol);
+	dlclose(handle);
+	return p;
 }
 
-static inline void *new(const char *symbol, size_t size)
+static void *new_failed(const char *symbol, size_t size, const void *caller)
 {
-	void *p = slabpool_malloc(size);
+	void *(*next)(size_t);
 
-	return likely(p) ? p : next_new(symbol, size, 0);
+	*(void **)&next = next_new(symbol, caller);
+	if (!next)
+		sp_fatal_new(size);
+	return next(size);
 }
 
-static inline void *new_aligned(const char *symbol, size_t size, size_t align)
+static void *new_aligned_failed(const char *symbol, size_t size, size_t align,
+				const void *caller)
 {
-	void *p = slabpool_aligned_alloc(align, size);
+	void *(*next)(size_t, size_t);
 
-	return likely(p) ? p : next_new(symbol, size, align);
+	*(void **)&next = next_new(symbol, caller);
+	if (!next)
+		sp_fatal_new(size);
+	return next(size, align);
 }
+
+static void *new_nothrow_failed(const char *symbol, size_t size, const void *nothrow,
+				const void *caller)
+{
+	void *(*next)(size_t, const void *);
+
+	*(void **)&next = next_new(symbol, caller);
+	return next ? next(size, nothrow) : NULL;
+}
+
+static void *new_aligned_nothrow_failed(const char *symbol, size_t size, size_t align,
+					const void *nothrow, const void *caller)
+{
+	void *(*next)(size_t, size_t, const void *);
+
+	*(void **)&next = next_new(symbol, caller);
+	return next ? next(size, align, nothrow) : NULL;
+}
+
+#define CALLER	__builtin_return_address(0)
 
 /* operator new(size_t), new[](size_t), and their std::align_val_t forms. */
 EXPORT void *_Znwm(size_t size)
 {
-	return new("_Znwm", size);
+	void *p = slabpool_malloc(size);
+
+	return likely(p) ? p : new_failed("_Znwm", size, CALLER);
 }
 
 EXPORT void *_Znam(size_t size)
 {
-	return new("_Znam", size);
+	void *p = slabpool_malloc(size);
+
+	return likely(p) ? p : new_failed("_Znam", size, CALLER);
 }
 
 EXPORT void *_ZnwmSt11align_val_t(size_t size, size_t align)
 {
-	return new_aligned("_ZnwmSt11align_val_t", size, align);
+	void *p = slabpool_aligned_alloc(align, size);
+
+	return likely(p) ? p : new_aligned_failed("_ZnwmSt11align_val_t", size, align, CALLER);
 }
 
 EXPORT void *_ZnamSt11align_val_t(size_t size, size_t align)
 {
-	return new_aligned("_ZnamSt11align_val_t", size, align);
+	void *p = slabpool_aligned_alloc(align, size);
+
+	return likely(p) ? p : new_aligned_failed("_ZnamSt11align_val_t", size, align, CALLER);
 }
 
 /* The std::nothrow_t forms. */
 EXPORT void *_ZnwmRKSt9nothrow_t(size_t size, const void *nothrow)
 {
-	(void)nothrow;
-	return slabpool_malloc(size);
+	void *p = slabpool_malloc(size);
+
+	return likely(p) ? p :
+	       new_nothrow_failed("_ZnwmRKSt9nothrow_t", size, nothrow, CALLER);
 }
 
 EXPORT void *_ZnamRKSt9nothrow_t(size_t size, const void *nothrow)
 {
-	(void)nothrow;
-	return slabpool_malloc(size);
+	void *p = slabpool_malloc(size);
+
+	return likely(p) ? p :
+	       new_nothrow_failed("_ZnamRKSt9nothrow_t", size, nothrow, CALLER);
 }
 
 EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align,
 						const void *nothrow)
 {
-	(void)nothrow;
-	return slabpool_aligned_alloc(align, size);
+	void *p = slabpool_aligned_alloc(align, size);
+
+	return likely(p) ? p :
+	       new_aligned_nothrow_failed("_ZnwmSt11align_val_tRKSt9nothrow_t", size, align,
+					  nothrow, CALLER);
 }
 
 EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align,
 						const void *nothrow)
 {
-	(void)nothrow;
-	return slabpool_aligned_alloc(align, size);
+	void *p = slabpool_aligned_alloc(align, size);
+
+	return likely(p) ? p :
+	       new_aligned_nothrow_failed("_ZnamSt11align_val_tRKSt9nothrow_t", size, align,
+					  nothrow, CALLER);
 }
 
 /* Every operator delete: what it knows beyond the pointer is not needed. */

@@ -542,9 +542,48 @@ static uint64_t unshare_all_of(const struct sp_backend *backend)
 	return anonymous;
 }
 
-uint64_t sp_space_unshare(void)
+static bool is_copied(const struct sp_backend *backend)
 {
-	uint64_t anonymous = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
+		if (copied[i] && backend == sp_space_source_at(i))
+			return true;
+	return false;
+}
+
+/*
+ * Addresses are taken before memory is committed and given after it is gone, and
+ * no lock is held in between; the descriptor's state, which changes under the
+ * node's lock, says what is really in use.
+ */
+static uint64_t drop_in_flight(size_t p)
+{
+	struct piece *piece = &pieces[p];
+	uint64_t live = 0;
+
+	for (size_t i = 0; i < piece_hpages(p); i++) {
+		struct sp_extent extent = extent_at(p * SP_PIECE_HPAGES + i, 1, piece->node);
+
+		if (!(piece->taken[i / 64] >> (i % 64) & 1))
+			continue;
+		if (piece->hpages[i].state != SP_HPAGE_FREE) {
+			live++;
+			continue;
+		}
+		set_taken(p * SP_PIECE_HPAGES + i, 1, false);
+		/* In a shared mapping it is the parent's to give back. */
+		if (!is_copied(piece->backend))
+			piece->backend->decommit(&extent, 1);
+	}
+	return live;
+}
+
+uint64_t sp_space_fork_child(void)
+{
+	uint64_t anonymous = 0, live = 0;
+
+	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++)
+		live += pieces[p].node < 0 ? 0 : drop_in_flight(p);
+	atomic_store_explicit(&committed, live * SP_HPAGE, memory_order_relaxed);
 
 	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
 		if (copied[i])

@@ -90,11 +90,14 @@ void sp_space_counts(struct sp_space_counts *counts);
 uint64_t sp_space_base_pages(void);
 
 /*
- * Before a fork, all locks held: must the child copy anything at once?  In the
- * child, ready hpages given back: do so (return: hpages that had to go to
- * anonymous memory).
+ * Before a fork, all locks held: must the child copy anything at once?
  */
 bool sp_space_must_copy(void);
-uint64_t sp_space_unshare(void);
+/*
+ * In the child: drop the hpages that other threads of the parent were just
+ * getting or giving back, and copy what must be.  Return: hpages that had to go
+ * to anonymous memory.
+ */
+uint64_t sp_space_fork_child(void);
 
 #endif

@@ -99,18 +99,29 @@ int sp_sys_bind(void *addr, size_t size, int node, bool strict)
 				   SP_MAX_NODES + 1, 0), saved);
 }
 
-int sp_sys_open(const char *path, int flags)
-{
-	int saved = errno;
-
-	return (int)result(open(path, flags | O_CLOEXEC), saved);
-}
-
 int sp_sys_close(int fd)
 {
 	int saved = errno;
 
 	return (int)result(close(fd), saved);
+}
+
+int sp_sys_keep_off_stdio(int fd)
+{
+	int saved = errno, high;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	high = (int)result(fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), saved);
+	sp_sys_close(fd);
+	return high;
+}
+
+int sp_sys_open(const char *path, int flags)
+{
+	int saved = errno;
+
+	return sp_sys_keep_off_stdio((int)result(open(path, flags | O_CLOEXEC), saved));
 }
 
 ssize_t sp_sys_read(int fd, void *buf, size_t size)
@@ -143,8 +154,17 @@ ssize_t sp_sys_write(int fd, const void *buf, size_t size)
 int sp_sys_pipe(int fds[2])
 {
 	int saved = errno;
+	int err = (int)result(pipe2(fds, O_CLOEXEC), saved);
 
-	return (int)result(pipe2(fds, O_CLOEXEC), saved);
+	if (err)
+		return err;
+	fds[0] = sp_sys_keep_off_stdio(fds[0]);
+	fds[1] = sp_sys_keep_off_stdio(fds[1]);
+	if (fds[0] >= 0 && fds[1] >= 0)
+		return 0;
+	err = fds[0] < 0 ? fds[0] : fds[1];
+	sp_sys_close(fds[0] < 0 ? fds[1] : fds[0]);
+	return err;
 }
 
 int sp_sys_ioctl(int fd, unsigned long cmd, void *arg)

@@ -22,6 +22,11 @@ int sp_sys_advise(void *addr, size_t size, int advice);
 /* New pages of the range come from @node; not strict: or from another one. */
 int sp_sys_bind(void *addr, size_t size, int node, bool strict);
 
+/*
+ * A program that closed its standard descriptors expects their numbers to be the
+ * next ones it gets: move @fd away from them.  open and pipe do so themselves.
+ */
+int sp_sys_keep_off_stdio(int fd);
 int sp_sys_open(const char *path, int flags);
 int sp_sys_close(int fd);
 ssize_t sp_sys_read(int fd, void *buf, size_t size);

@@ -275,7 +275,6 @@ static void falls_inline(size_t size, size_t objects)
 }
 
 static void decay_inline_small(void) { falls_inline(100, 2000); }
-static void decay_inline_few(void) { falls_inline(100, 1); }
 static void decay_inline_large(void) { falls_inline(100000, 10); }
 static void decay_inline_huge(void) { falls_inline(3 * T_MIB, 1); }
 
@@ -335,7 +334,6 @@ static const struct t_case cases[] = {
 	DECAY(decay_in_child),
 	CASE(decay_0, .conf = "decay_ms:0"),
 	CASE(decay_inline_small, .conf = INLINE),
-	CASE(decay_inline_few, .conf = INLINE),
 	CASE(decay_inline_large, .conf = INLINE),
 	CASE(decay_inline_huge, .conf = INLINE),
 	CASE(no_thread_when_unwanted, .conf = "background_thread:false"),
