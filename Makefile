@@ -30,7 +30,7 @@ lib: deps		## libslabpool.so, libslabpool.a and libslabpool-malloc.so in build/l
 kmod: deps-test		## slabpool.ko in build/kmod/KERNEL/kmod
 	@$(vm)/module $(KERNEL)
 
-tools: lib		## slabpoolctl, slabpool-run, slabpool-bench in build/tools
+tools: lib		## slabpool-run and the examples in build/tools
 	+@$(MAKE) -C tools O=$(build)/tools
 
 selftests: deps-test	## the test programs in build/selftests

@@ -95,7 +95,8 @@ SLABPOOL_API void *slabpool_malloc_onnode(size_t size, int node)
 /**
  * slabpool_release - give back at once what is unused
  *
- * Objects cached by other threads stay where they are.
+ * That is what the caches of this thread, of ended threads and of those not just
+ * inside a call have, and the hpages that are empty.
  *
  * Return: bytes given back to the source.
  */

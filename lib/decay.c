@@ -37,12 +37,15 @@ static uint64_t limit_in(const struct sp_decay *decay, unsigned int later)
 /* Let the entries age up to @now_ns. */
 static void advance(struct sp_decay *decay, uint64_t now_ns)
 {
-	uint64_t steps = (now_ns - decay->epoch_ns) / decay->step_ns;
 	unsigned int last = SP_DECAY_STEPS;
-	uint32_t old = 0;
+	uint64_t steps, old = 0;
 
+	/* Callers read the clock before they take the lock. */
+	if (now_ns < decay->epoch_ns)
+		return;
+	steps = (now_ns - decay->epoch_ns) / decay->step_ns;
 	decay->epoch_ns += steps * decay->step_ns;
-	if (steps == 0 || decay->total == 0)
+	if (steps == 0)
 		return;
 	if (steps > last)
 		steps = last;
@@ -51,7 +54,9 @@ static void advance(struct sp_decay *decay, uint64_t now_ns)
 	memmove(decay->backlog + steps, decay->backlog,
 		(last + 1 - steps) * sizeof(decay->backlog[0]));
 	memset(decay->backlog, 0, steps * sizeof(decay->backlog[0]));
-	decay->backlog[last] += old;
+	/* What is older must go: how many there were does not matter any more. */
+	old += decay->backlog[last];
+	decay->backlog[last] = (uint32_t)(old < decay->total ? old : decay->total);
 }
 
 void sp_decay_init(struct sp_decay *decay, uint64_t period_ms, uint64_t now_ns)
@@ -73,7 +78,7 @@ void sp_decay_reuse(struct sp_decay *decay, uint32_t n)
 {
 	sp_assert(n <= decay->total);
 	decay->total -= n;
-	for (unsigned int age = 0; n; age++) {
+	for (unsigned int age = 0; n && age <= SP_DECAY_STEPS; age++) {
 		uint32_t take = n < decay->backlog[age] ? n : decay->backlog[age];
 
 		decay->backlog[age] -= take;
@@ -85,13 +90,6 @@ void sp_decay_purged(struct sp_decay *decay, uint32_t n)
 {
 	sp_assert(n <= decay->total);
 	decay->total -= n;
-	for (unsigned int age = SP_DECAY_STEPS; n; age--) {
-		uint32_t take;
-
-		take = n < decay->backlog[age] ? n : decay->backlog[age];
-		decay->backlog[age] -= take;
-		n -= take;
-	}
 }
 
 uint64_t sp_decay_limit(struct sp_decay *decay, uint64_t now_ns)
@@ -105,6 +103,7 @@ uint64_t sp_decay_limit(struct sp_decay *decay, uint64_t now_ns)
 uint64_t sp_decay_next(struct sp_decay *decay, uint64_t now_ns)
 {
 	unsigned int low = 0, high = SP_DECAY_STEPS;
+	uint64_t low_ns;
 
 	if (decay->total == 0)
 		return UINT64_MAX;
@@ -122,5 +121,6 @@ uint64_t sp_decay_next(struct sp_decay *decay, uint64_t now_ns)
 	}
 	if (low == 0)
 		return 0;
-	return decay->epoch_ns + low * decay->step_ns - now_ns;
+	low_ns = decay->epoch_ns + low * decay->step_ns;
+	return low_ns > now_ns ? low_ns - now_ns : 0;
 }

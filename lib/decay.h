@@ -6,8 +6,11 @@
  * after the decay period; in between the share that may stay follows
  * 1 - smoothstep(age / period), smoothstep(x) = 6x^5 - 15x^4 + 10x^3, so that
  * giving back starts slowly, and ends slowly.  (The curve is jemalloc's, see its
- * decay.h and smoothstep.h; the book-keeping here is exact instead of an
- * estimate: the backlog always sums to the unused hpages there are.)
+ * decay.h and smoothstep.h.)
+ *
+ * The backlog counts, by age, what fell out of use and was not used again.  What
+ * was given back stays in it, for it is the share of all that the curve allows;
+ * so the backlog sums to no less than the unused hpages there are.
  *
  * Pure arithmetic: no clock, no lock, no memory.  One caller at a time; the node
  * heap's lock serves.
@@ -22,7 +25,7 @@
 struct sp_decay {
 	uint64_t step_ns;			/* period / STEPS; 0: nothing may stay */
 	uint64_t epoch_ns;			/* when backlog[0] began */
-	uint64_t total;				/* sum of backlog */
+	uint64_t total;				/* unused now */
 	uint32_t backlog[SP_DECAY_STEPS + 1];	/* by age in steps; the last: that or older */
 };
 

@@ -19,6 +19,7 @@
 #include "node.h"
 #include "reclaim.h"
 #include "slabpool.h"
+#include "stats.h"
 #include "sys.h"
 
 #define WINDOW		((size_t)1 << 40)
@@ -179,6 +180,10 @@ static int set_up(void)
 	err = check_node();
 	if (err)
 		return err;
+	if (sp_conf.limit && sp_conf.limit < SP_HPAGE) {
+		sp_text_add(&why, "SLABPOOL_CONF: the limit is below one hpage, 2M");
+		return -EINVAL;
+	}
 	err = sp_space_init(window_size(), sp_conf.limit, sp_conf.fork == SP_FORK_NONE);
 	if (err) {
 		sp_text_add(&why, "no address space for the heap: ");
@@ -188,6 +193,7 @@ static int set_up(void)
 	err = choose_source(&why);
 	if (err)
 		return err;
+	sp_stats_init();
 	sp_reclaim_init(sp_conf.background_thread, sp_conf.decay_ms);
 	return 0;
 }

@@ -259,6 +259,8 @@ void sp_owner_reclaim(struct sp_node *node, uint64_t most)
 		sp_unlock(&node->lock);
 		if (!cache)
 			return;
+		/* Pairs with push() in remote.c: its state before its inbox. */
+		atomic_thread_fence(memory_order_seq_cst);
 		sp_cache_trim(cache);
 		sp_lock(&node->lock);
 		put_down(cache);

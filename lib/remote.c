@@ -22,6 +22,7 @@ static void push(struct sp_batch *batch)
 	struct sp_cache *cache = (struct sp_cache *)(owner & ~SP_CHUNK_FULL);
 	_Atomic uintptr_t *inbox = &cache->remote.inbox;
 	uintptr_t head = atomic_load_explicit(inbox, memory_order_relaxed);
+	uint8_t state;
 
 	/*
 	 * Release pairs with the acquire in sp_remote_take(): the owner must see
@@ -35,11 +36,13 @@ static void push(struct sp_batch *batch)
 							memory_order_relaxed));
 	batch->chunk = NULL;
 	/*
-	 * Nobody drains an orphan's inbox unasked.  The exchange above comes
-	 * before this load, and becoming an orphan before the reclaimer's drain:
-	 * either it finds the message, or this thread sees an orphan.
+	 * Nobody drains an orphan's inbox unasked, nor that of one that the
+	 * reclaimer has just drained and not put down yet.  The exchange above
+	 * comes before this load, and changing the state before the reclaimer's
+	 * drain (sp_owner_reclaim): it finds the message, or we see an orphan.
 	 */
-	if (head == 0 && atomic_load(&cache->state) == SP_CACHE_ORPHAN)
+	state = atomic_load(&cache->state);
+	if (head == 0 && (state == SP_CACHE_ORPHAN || state == SP_CACHE_AWAY))
 		sp_reclaim_wake();
 }
 

@@ -8,6 +8,8 @@
 #include "init.h"
 #include "alloc.h"
 #include "slabpool.h"
+#include "stats.h"
+#include "sys.h"
 #include "text.h"
 
 static void collect(struct slabpool_stats *stats)
@@ -128,8 +130,19 @@ int slabpool_stats_print(int fd, unsigned int flags)
 	return sp_text_line(&text, fd);
 }
 
+/* Many programs close stderr before they end: keep a way to it. */
+static int at_exit = STDERR_FILENO;
+
+void sp_stats_init(void)
+{
+	int fd = sp_conf.stats_print ? sp_sys_dup_high(STDERR_FILENO) : -1;
+
+	if (fd >= 0)
+		at_exit = fd;
+}
+
 __attribute__((destructor)) static void print_at_exit(void)
 {
 	if (sp_conf.stats_print)
-		slabpool_stats_print(STDERR_FILENO, 0);
+		slabpool_stats_print(at_exit, 0);
 }

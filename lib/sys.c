@@ -106,13 +106,20 @@ int sp_sys_close(int fd)
 	return (int)result(close(fd), saved);
 }
 
+int sp_sys_dup_high(int fd)
+{
+	int saved = errno;
+
+	return (int)result(fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), saved);
+}
+
 int sp_sys_keep_off_stdio(int fd)
 {
-	int saved = errno, high;
+	int high;
 
 	if (fd < 0 || fd > STDERR_FILENO)
 		return fd;
-	high = (int)result(fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), saved);
+	high = sp_sys_dup_high(fd);
 	sp_sys_close(fd);
 	return high;
 }

@@ -27,6 +27,8 @@ int sp_sys_bind(void *addr, size_t size, int node, bool strict);
  * next ones it gets: move @fd away from them.  open and pipe do so themselves.
  */
 int sp_sys_keep_off_stdio(int fd);
+/* A second descriptor, close-on-exec, with a number above the standard ones. */
+int sp_sys_dup_high(int fd);
 int sp_sys_open(const char *path, int flags);
 int sp_sys_close(int fd);
 ssize_t sp_sys_read(int fd, void *buf, size_t size);

@@ -196,6 +196,8 @@ native()
 	built asan SANITIZE=address unit
 	built ubsan SANITIZE=undefined unit
 	built tsan SANITIZE=thread unit
+	item build/tools make -C "$TOP/tools" "O=$BUILD/tools"
+	item build/tools-clang make -C "$TOP/tools" CC=clang "O=$BUILD/tools-clang" "L=$BUILD/lib-clang"
 	item build/install "$TOP/selftests/installed.sh"
 	programs unit unit-asan unit-ubsan unit-tsan preload
 }
