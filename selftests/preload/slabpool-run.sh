@@ -16,7 +16,7 @@ refused()
 	local status=$1 words=$2 code=0
 	shift 2
 	"$run" "$@" > "$dir/out" 2> "$dir/err" || code=$?
-	[ $code = "$status" ] && [ ! -s "$dir/out" ] && [ "$(wc -l < "$dir/err")" = 1 ] &&
+	[ "$code" = "$status" ] && [ ! -s "$dir/out" ] && [ "$(wc -l < "$dir/err")" = 1 ] &&
 		grep -qF -- "$words" "$dir/err" && return
 	echo "$*: status $code, stderr:"
 	cat "$dir/err"
@@ -27,7 +27,7 @@ exit_status_is_handed_on()
 {
 	local code=0
 	"$run" -b "$1" sh -c 'exit 37' || code=$?
-	[ $code = 37 ]
+	[ "$code" = 37 ]
 }
 
 # The preloaded library comes before what was there, the options behind.
@@ -54,7 +54,7 @@ done
 test_case help_and_version eval '"$run" --help | grep -q ^usage && "$run" --version | grep -q [0-9]'
 test_case unknown_option eval '! "$run" --frob true 2> "$dir/err" && grep -q -- --frob "$dir/err"'
 test_case no_command refused 2 command
-test_case unknown_backend refused 2 devcie -b devcie true
+test_case unknown_backend refused 2 frob -b frob true
 test_case unknown_conf refused 2 decay -c decay:5 true
 test_case no_such_node refused 2 "node 63" -n 63 true
 test_case limit_below_one_hpage refused 2 "2M" -l 1M true
