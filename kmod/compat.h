@@ -6,7 +6,9 @@
 #ifndef SLABPOOL_COMPAT_H
 #define SLABPOOL_COMPAT_H
 
+#include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
@@ -41,6 +43,20 @@ static inline bool sp_thp_disabled(struct vm_area_struct *vma)
 	return vma_thp_disabled(vma, vma->vm_flags);
 #else
 	return vma_thp_disabled(vma, vma->vm_flags, false);
+#endif
+}
+
+/*
+ * Where a kernel thread that was not woken yet may run.  Since 6.14 its first
+ * wake-up would replace a mask that is only set.
+ */
+static inline void sp_kthread_affine(struct task_struct *task,
+				     const struct cpumask *mask)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+	set_cpus_allowed_ptr(task, mask);
+#else
+	kthread_affine_preferred(task, mask);
 #endif
 }
 

@@ -4,8 +4,11 @@
  * pseudo filesystem, so that unmapping reaches that client's mappings alone.
  */
 #include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mount.h>
+#include <linux/overflow.h>
 #include <linux/pseudo_fs.h>
 
 #include "internal.h"
@@ -58,12 +61,37 @@ static int sp_dev_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/*
+ * An aligned address, as every mapping must have.  The core aligns as well as it
+ * can; 32-bit tasks and hints it leaves as they are.
+ */
+static unsigned long sp_dev_get_unmapped_area(struct file *file,
+					      unsigned long addr,
+					      unsigned long len,
+					      unsigned long pgoff,
+					      unsigned long flags)
+{
+	unsigned long ret, room;
+
+	if (flags & MAP_FIXED)
+		return thp_get_unmapped_area(file, addr, len, pgoff, flags);
+
+	ret = thp_get_unmapped_area(file, round_up(addr, HPAGE_PMD_SIZE), len,
+				    pgoff, flags);
+	if (IS_ERR_VALUE(ret) || IS_ALIGNED(ret, HPAGE_PMD_SIZE))
+		return ret;
+	if (check_add_overflow(len, HPAGE_PMD_SIZE, &room))
+		return -ENOMEM;
+	ret = thp_get_unmapped_area(file, 0, room, pgoff, flags);
+	return IS_ERR_VALUE(ret) ? ret : round_up(ret, HPAGE_PMD_SIZE);
+}
+
 const struct file_operations sp_dev_fops = {
 	.owner			= THIS_MODULE,
 	.open			= sp_dev_open,
 	.release		= sp_dev_release,
 	.mmap			= sp_vma_mmap,
-	.get_unmapped_area	= thp_get_unmapped_area,
+	.get_unmapped_area	= sp_dev_get_unmapped_area,
 	.unlocked_ioctl		= sp_ioctl,
 	.compat_ioctl		= compat_ptr_ioctl,
 	.fsync			= noop_fsync,
@@ -92,13 +120,10 @@ int sp_dev_init(void)
 	ret = misc_register(&sp_misc);
 	if (ret)
 		goto err_unmount;
-	ret = sp_sysfs_init(sp_misc.this_device);
-	if (ret)
-		goto err_deregister;
+	/* Somebody may have it open now: nothing may fail any more. */
+	sp_sysfs_init(sp_misc.this_device);
 	return 0;
 
-err_deregister:
-	misc_deregister(&sp_misc);
 err_unmount:
 	kern_unmount(sp_mnt);
 	return ret;

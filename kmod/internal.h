@@ -38,6 +38,7 @@
  * @SP_ZEROED: free and zero, ready to be handed out
  * @SP_DIRTY: free, still holds its last owner's bytes
  * @SP_PARKED: given back, but somebody still has it pinned
+ * @SP_NR_LISTS: number of the states that have a list
  * @SP_ZEROING: being cleared by the worker or by a committing task
  * @SP_USED: held by a client, or on its way into one
  * @SP_NR_STATES: their number
@@ -214,7 +215,7 @@ void sp_zero_exit(void);
 
 /* in sysfs.c */
 extern const struct attribute_group *sp_sysfs_groups[];
-int sp_sysfs_init(struct device *dev);
+void sp_sysfs_init(struct device *dev);
 void sp_sysfs_exit(void);
 
 #endif /* SLABPOOL_INTERNAL_H */

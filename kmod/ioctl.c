@@ -102,6 +102,7 @@ static long decommit_batch(struct sp_client *client,
 	struct slabpool_range entry;
 	u32 count = decommit->count;
 	u32 *done = &decommit->done;
+	int ret;
 
 	for (*done = 0; *done < count; (*done)++) {
 		/* Not before the first: a call always gets somewhere. */
@@ -109,10 +110,12 @@ static long decommit_batch(struct sp_client *client,
 			return -EINTR;
 		if (copy_from_user(&entry, &user[*done], sizeof(entry)))
 			return -EFAULT;
-		if (decommit_range(client, &entry))
-			return -EINTR;
+		ret = decommit_range(client, &entry);
+		/* Of an unfinished entry too: the next call counts anew. */
 		if (copy_to_user(&user[*done], &entry, sizeof(entry)))
 			return -EFAULT;
+		if (ret)
+			return ret;
 		cond_resched();
 	}
 	return 0;
@@ -144,7 +147,9 @@ static struct file *find_mapped(u64 address)
 	if (mmap_read_lock_killable(mm))
 		return ERR_PTR(-EINTR);
 	vma = vma_lookup(mm, untagged_addr((unsigned long)address));
-	if (vma && vma->vm_file && vma->vm_file->f_op == &sp_dev_fops)
+	/* A private mapping gives no right to the shared memory. */
+	if (vma && vma->vm_file && vma->vm_file->f_op == &sp_dev_fops &&
+	    (vma->vm_flags & VM_MAYSHARE))
 		file = get_file(vma->vm_file);
 	mmap_read_unlock(mm);
 	return file;

@@ -15,6 +15,7 @@
 
 #include <linux/cpuset.h>
 #include <linux/gfp.h>
+#include <linux/nospec.h>
 #include <linux/nodemask.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -32,7 +33,9 @@ static struct sp_node *nodes[MAX_NUMNODES];
  */
 struct sp_node *sp_node_get(int nid)
 {
-	return nid >= 0 && nid < nr_node_ids ? nodes[nid] : NULL;
+	if (nid < 0 || nid >= nr_node_ids)
+		return NULL;
+	return nodes[array_index_nospec(nid, nr_node_ids)];
 }
 
 /**
@@ -50,6 +53,19 @@ struct sp_node *sp_node_next(const struct sp_node *node)
 	return sp_node_get(nid);
 }
 
+/* The calling CPU's node; where that has no memory, the nearest that has. */
+static int local_node(void)
+{
+	int here = numa_node_id(), best = NUMA_NO_NODE;
+	struct sp_node *node;
+
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
+		if (best == NUMA_NO_NODE ||
+		    node_distance(here, node->nid) < node_distance(here, best))
+			best = node->nid;
+	return best;
+}
+
 /**
  * sp_node_for_commit - the pool the caller may commit from
  * @nid: a node, or SLABPOOL_NODE_LOCAL for the one of the calling CPU
@@ -62,7 +78,7 @@ struct sp_node *sp_node_for_commit(int nid)
 	struct sp_node *node;
 
 	if (nid == SLABPOOL_NODE_LOCAL)
-		nid = numa_mem_id();
+		nid = local_node();
 	node = sp_node_get(nid);
 	if (node && !node_isset(nid, cpuset_current_mems_allowed))
 		return NULL;
@@ -141,11 +157,20 @@ static void leave_total(struct sp_node *node, enum sp_state from)
 	node_check(node);
 }
 
+/* It stays allocated, so that the buddy allocator gives it to nobody either. */
+static void retire_locked(struct sp_node *node, struct folio *folio)
+{
+	lockdep_assert_held(&node->lock);
+
+	node->poisoned++;
+	pr_err("node %d: hpage at pfn 0x%lx is poisoned, retired\n", node->nid,
+	       folio_pfn(folio));
+}
+
 /**
  * sp_node_retire - take an hpage out of the pool for good
  * @node: its node
- * @folio: an hpage with a hardware error; stays allocated so that the buddy
- *	allocator hands it to nobody else either
+ * @folio: an hpage with a hardware error
  * @from: its state, one without a list
  */
 void sp_node_retire(struct sp_node *node, struct folio *folio,
@@ -153,12 +178,10 @@ void sp_node_retire(struct sp_node *node, struct folio *folio,
 {
 	spin_lock(&node->lock);
 	leave_total(node, from);
-	node->poisoned++;
+	retire_locked(node, folio);
 	spin_unlock(&node->lock);
-	/* A commit may be waiting for it to be cleared. */
+	/* Whoever waits for it waits in vain. */
 	wake_up(&node->zeroed);
-	pr_err("node %d: hpage at pfn 0x%lx is poisoned, retired\n", node->nid,
-	       folio_pfn(folio));
 }
 
 static unsigned long unclaimed(struct sp_node *node)
@@ -234,6 +257,22 @@ static bool takeable(struct sp_node *node)
 	return ready;
 }
 
+/*
+ * An hpage stops being free and the claim shrinks under one hold of the lock: in
+ * between it would be missing twice, and others would find the pool empty.
+ */
+static struct folio *take_zeroed(struct sp_node *node)
+{
+	struct folio *folio;
+
+	spin_lock(&node->lock);
+	folio = pop_locked(node, SP_ZEROED, SP_USED);
+	if (folio)
+		node->claimed--;
+	spin_unlock(&node->lock);
+	return folio;
+}
+
 static struct folio *take_dirty(struct sp_node *node)
 {
 	struct folio *folio = sp_node_pop(node, SP_DIRTY, SP_ZEROING);
@@ -243,21 +282,31 @@ static struct folio *take_dirty(struct sp_node *node)
 
 	spin_lock(&node->lock);
 	sp_node_move(node, folio, SP_ZEROING, SP_USED);
+	node->claimed--;
 	node->stats.inline_zeroed++;
 	spin_unlock(&node->lock);
+	/* Whoever waits for what is being cleared must look again. */
+	wake_up(&node->zeroed);
 	return folio;
 }
 
 /*
- * A free hpage that is not zero any more has bad memory under it, or somebody
- * writes to what is not his.  Either way nobody may have it.
+ * Memory may go bad while it lies in the pool.  And a free hpage that is not
+ * zero any more has bad memory under it, or somebody writes to what is not his.
+ * Either way nobody may have it; the claim stands.
  */
 static bool verified(struct sp_node *node, struct folio *folio)
 {
-	if (!sp_verify_zero() || sp_hpage_is_zero(folio))
+	bool poisoned = sp_hpage_poisoned(folio);
+
+	if (!poisoned && (!sp_verify_zero() || sp_hpage_is_zero(folio)))
 		return true;
 
-	WARN(1, "slabpool: node %d: pooled hpage is not zero\n", node->nid);
+	WARN(!poisoned, "slabpool: node %d: pooled hpage is not zero\n",
+	     node->nid);
+	spin_lock(&node->lock);
+	node->claimed++;
+	spin_unlock(&node->lock);
 	sp_node_retire(node, folio, SP_USED);
 	return false;
 }
@@ -270,7 +319,7 @@ static int take_one(struct sp_node *node, struct folio **folio)
 	if (fatal_signal_pending(current))
 		return -EINTR;
 
-	*folio = sp_node_pop(node, SP_ZEROED, SP_USED);
+	*folio = take_zeroed(node);
 	if (!*folio)
 		*folio = take_dirty(node);
 	if (*folio)
@@ -313,9 +362,6 @@ int sp_node_take(struct sp_node *node, unsigned long count,
 			goto err_untake;
 		list_add_tail(&folio->lru, taken);
 		left--;
-		spin_lock(&node->lock);
-		node->claimed--;
-		spin_unlock(&node->lock);
 	}
 	spin_lock(&node->lock);
 	node->stats.commits += count;
@@ -344,6 +390,7 @@ void sp_node_give(struct folio *folio)
 	node->stats.decommits++;
 	spin_unlock(&node->lock);
 	wake_up(&node->work);
+	wake_up(&node->zeroed);
 }
 
 /*
@@ -397,29 +444,25 @@ bool sp_node_has_surplus(struct sp_node *node)
 bool sp_node_shrink_one(struct sp_node *node)
 {
 	struct folio *folio = NULL;
+	bool poisoned = false;
 
+	/* It leaves the total at once: others decide by what is left. */
 	spin_lock(&node->lock);
 	if (surplus_locked(node)) {
-		folio = pop_locked(node, SP_DIRTY, SP_ZEROING);
+		folio = pop_locked(node, SP_DIRTY, SP_USED);
 		if (!folio)
-			folio = pop_locked(node, SP_ZEROED, SP_ZEROING);
+			folio = pop_locked(node, SP_ZEROED, SP_USED);
+		leave_total(node, SP_USED);
+		poisoned = sp_hpage_poisoned(folio);
+		if (poisoned)
+			retire_locked(node, folio);
+		else
+			node->stats.shrunk++;
 	}
 	spin_unlock(&node->lock);
-	if (!folio)
-		return false;
-
-	if (sp_hpage_poisoned(folio)) {
-		sp_node_retire(node, folio, SP_ZEROING);
-		return true;
-	}
-	spin_lock(&node->lock);
-	leave_total(node, SP_ZEROING);
-	node->stats.shrunk++;
-	spin_unlock(&node->lock);
-	/* A commit may be waiting for just this one to come or go. */
-	wake_up(&node->zeroed);
-	hpage_free(folio);
-	return true;
+	if (folio && !poisoned)
+		hpage_free(folio);
+	return folio;
 }
 
 static bool grow_one(struct sp_node *node)

@@ -199,21 +199,16 @@ void sp_sysfs_exit(void)
  * sp_sysfs_init - add the nodeN directories, then announce the device
  * @dev: the device, registered with sp_sysfs_groups
  *
- * Return: 0 or a negative errno.
+ * The device is there already, so that a node without its directory is only
+ * logged.
  */
-int sp_sysfs_init(struct device *dev)
+void sp_sysfs_init(struct device *dev)
 {
 	struct sp_node *node;
-	int ret;
 
-	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
-		ret = node_add(node, &dev->kobj);
-		if (ret) {
-			sp_sysfs_exit();
-			return ret;
-		}
-	}
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
+		if (node_add(node, &dev->kobj))
+			dev_warn(dev, "no sysfs files for node %d\n", node->nid);
 	dev_set_uevent_suppress(dev, false);
 	kobject_uevent(&dev->kobj, KOBJ_ADD);
-	return 0;
 }

@@ -17,6 +17,7 @@
 #include <linux/string.h>
 #include <linux/topology.h>
 
+#include "compat.h"
 #include "internal.h"
 
 /* A pin that goes is noticed this soon. */
@@ -161,9 +162,13 @@ static int worker(void *arg)
 
 static bool housekeeping_cpus_of(int nid, struct cpumask *mask)
 {
+	/* Newer kernels replace the masks while they run. */
+	rcu_read_lock();
 	cpumask_and(mask, cpumask_of_node(nid),
 		    housekeeping_cpumask(HK_TYPE_DOMAIN));
-	cpumask_and(mask, mask, housekeeping_cpumask(HK_TYPE_KTHREAD));
+	/* The tick's housekeepers are the CPUs that are not nohz_full. */
+	cpumask_and(mask, mask, housekeeping_cpumask(HK_TYPE_TICK));
+	rcu_read_unlock();
 	return cpumask_intersects(mask, cpu_online_mask);
 }
 
@@ -200,7 +205,7 @@ static int worker_start(struct sp_node *node)
 		return PTR_ERR(task);
 	}
 	if (choose_cpus(node->nid, mask))
-		set_cpus_allowed_ptr(task, mask);
+		sp_kthread_affine(task, mask);
 	free_cpumask_var(mask);
 
 	node->worker = task;

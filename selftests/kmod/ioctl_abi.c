@@ -613,6 +613,16 @@ TEST_F(device, attach_refuses_what_is_not_a_mapping_of_a_client)
 	close(zero);
 }
 
+TEST_F(device, attach_through_a_private_mapping_is_refused)
+{
+	char *map = mmap(NULL, self->hpage, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+			 self->fd, SLABPOOL_OFFSET(0, 0));
+	int fd;
+
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(-EINVAL, attach(self->fd, map, &fd));
+}
+
 TEST_F(device, attach_without_a_free_descriptor_is_emfile)
 {
 	int fds[1024], n = 0, fd, got;

@@ -383,4 +383,51 @@ TEST_F(client, a_failed_commit_of_a_range_with_something_in_it_keeps_that)
 	EXPECT_EQ(1, t_decommit(self->fd, 0, 0, (hpages + 1) * self->hpage));
 }
 
+/* The core would take a hint of 4 KiB alignment as it is. */
+TEST_F(client, an_unaligned_hint_still_gives_an_aligned_address)
+{
+	char *spot = mmap(NULL, 4 * self->hpage, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *map;
+
+	ASSERT_NE(MAP_FAILED, spot);
+	munmap(spot, 4 * self->hpage);
+	map = mmap(spot + 4096, self->hpage, RW, MAP_SHARED, self->fd,
+		   SLABPOOL_OFFSET(0, 0));
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, (uintptr_t)map % self->hpage);
+	memset(map, 1, self->hpage);
+	munmap(map, self->hpage);
+}
+
+/*
+ * Each takes and returns a little less than half of the pool: together they never
+ * want more than there is, so that neither may ever be refused.
+ */
+TEST_F_TIMEOUT(client, two_that_together_want_less_than_the_pool_never_fail, 60)
+{
+	size_t length = (self->before.total / 2 - 1) * self->hpage;
+	double end = t_now() + 5;
+	pid_t pids[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		int fd;
+
+		pids[i] = fork();
+		if (pids[i])
+			continue;
+		fd = t_open();
+		while (t_now() < end) {
+			if (t_commit(fd, 0, 0, length))
+				_exit(1);
+			if (t_decommit(fd, 0, 0, length) < 0)
+				_exit(2);
+		}
+		_exit(0);
+	}
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, t_wait(pids[i]));
+}
+
 TEST_HARNESS_MAIN

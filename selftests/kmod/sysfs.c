@@ -356,6 +356,7 @@ TEST_F_TIMEOUT(pool, resizing_while_clients_come_and_go_loses_nothing, 60)
 		EXPECT_EQ(0, t_wait(pids[i]));
 	EXPECT_EQ(0, t_set_node(0, "nr_hugepages", self->size));
 	EXPECT_TRUE(t_settles(0, 10));
+	EXPECT_EQ(self->total, t_pool(0).total);
 	EXPECT_EQ(t_node(0, "stats/grown"),
 		  t_pool(0).total + t_pool(0).poisoned +
 		  t_node(0, "stats/shrunk"));

@@ -21,13 +21,15 @@
  *			reserves addresses only; COMMIT or a later mmap fills.
  *	  + MAP_POPULATE
  *			also maps the pages, so that no fault follows.
+ *			A descriptor that is not open for writing commits nothing.
  *	MAP_PRIVATE	maps what is committed, commits nothing; writes go to
  *			private base pages.
  *	Offset, length and address are multiples of the hpage size.  PROT_EXEC
  *	is refused.  A touch of an hpage that is not committed is SIGBUS.
  *
  *	EINVAL	offset, length or address unaligned, or offset out of range
- *	ENODEV	no such node, or a node without memory
+ *	ENODEV	no such node, a node without memory, or one outside the
+ *		caller's cpuset
  *	EPERM	PROT_EXEC
  *	ENOMEM	the node's pool cannot supply the range
  *	EINTR	a fatal signal arrived while committing
@@ -138,7 +140,8 @@ struct slabpool_ioc_commit {
  *	return to the pool when the last pin is gone
  * @error: out: 0 or a negative errno for this entry
  *
- * The outputs are written for each entry that was processed.
+ * The outputs are written for each entry that was processed, and for the one that
+ * a signal interrupted: what was given back of it until then.
  */
 struct slabpool_range {
 	__aligned_u64 offset;
@@ -175,14 +178,14 @@ struct slabpool_ioc_decommit {
  * struct slabpool_ioc_attach - SLABPOOL_IOC_ATTACH
  * @size: in: sizeof(struct slabpool_ioc_attach)
  * @flags: in: 0
- * @address: in: any address inside a mapping of a client in the caller's own
- *	address space
+ * @address: in: any address inside a shared mapping of a client in the caller's
+ *	own address space
  * @fd: out: a new close-on-exec descriptor of the client behind it, with the
  *	access mode of the descriptor it was mapped with
  * @reserved: in: 0
  *
  * For a daemon that closed all its descriptors.  Any descriptor of the device
- * may ask.  EINVAL: no mapping of a client there.  EMFILE: no descriptor free.
+ * may ask.  EINVAL: no shared mapping of a client there.  EMFILE: no descriptor free.
  */
 struct slabpool_ioc_attach {
 	__u32 size;
