@@ -295,33 +295,35 @@ int sp_node_first_hpage(struct sp_node *node)
 }
 
 /* Touch what a huge object's owner left untouched.  No lock held. */
-static void make_resident(struct sp_node *node, struct sp_hpage *hpage)
+static bool make_resident(struct sp_node *node, struct sp_hpage *hpage)
 {
 	struct sp_extent extent = sp_space_extent(hpage, 1, node->id);
 
 	hpage->resident = sp_space_populate(&extent) == 0;
+	if (!hpage->resident) {
+		/* The source has dropped it: the address is free. */
+		sp_space_decommit(&extent, 1);
+		sp_space_give(&extent);
+	}
+	return hpage->resident;
 }
 
-/* Get an hpage for @kind into the buckets.  Called and left with the lock held. */
-static bool add_hpage(struct sp_node *node, enum sp_kind kind)
+/*
+ * An hpage to divide, or NULL.  Called and left with the lock held, and let go
+ * while the node grows.
+ */
+static struct sp_hpage *obtain(struct sp_node *node)
 {
 	struct sp_hpage *hpage = pop_ready(node);
 	int err = 0;
 
 	if (!hpage || !hpage->resident) {
 		sp_unlock(&node->lock);
-		if (hpage)
-			make_resident(node, hpage);
-		else
+		if (!hpage || !make_resident(node, hpage))
 			err = grow(node, SP_TOUCH_ALL, &hpage);
 		sp_lock(&node->lock);
 	}
-	if (err)
-		return false;
-	hpage->state = SP_HPAGE_RUNS;
-	hpage->kind = kind;
-	bucket_insert(node, hpage);
-	return true;
+	return err ? NULL : hpage;
 }
 
 /* ---- chunks ------------------------------------------------------------- */
@@ -348,16 +350,40 @@ static void give_descriptor(struct sp_node *node, struct sp_chunk *chunk)
 	sp_list_push(&node->chunks, &chunk->link);
 }
 
-/* Divide an hpage; the lock is held, and let go while the node grows. */
+/* Where there is room; the lock is held, and let go while the node grows. */
+static int find_or_add(struct sp_node *node, enum sp_kind kind, unsigned int units,
+		       unsigned int align, struct sp_hpage **found)
+{
+	int at = find_run(node, kind, units, align, found);
+	struct sp_hpage *more;
+
+	if (at >= 0)
+		return at;
+	more = obtain(node);
+	if (!more)
+		return -1;
+	/* Others may have grown too: whose room is not needed is ready for the next. */
+	at = find_run(node, kind, units, align, found);
+	if (at >= 0) {
+		make_ready(node, more, sp_sys_now_ns());
+		return at;
+	}
+	more->state = SP_HPAGE_RUNS;
+	more->kind = kind;
+	bucket_insert(node, more);
+	*found = more;
+	return sp_hpage_find(more, units, align);
+}
+
+/* Divide an hpage; the lock as above. */
 static bool take_run(struct sp_node *node, struct sp_chunk *chunk, enum sp_kind kind,
 		     unsigned int units, unsigned int align)
 {
 	struct sp_hpage *hpage;
-	int at;
+	int at = find_or_add(node, kind, units, align, &hpage);
 
-	while ((at = find_run(node, kind, units, align, &hpage)) < 0)
-		if (!add_hpage(node, kind))
-			return false;
+	if (at < 0)
+		return false;
 	bucket_remove(node, hpage);
 	chunk->zero = sp_hpage_take(hpage, (unsigned int)at, units);
 	bucket_insert(node, hpage);
@@ -372,8 +398,10 @@ struct sp_chunk *sp_node_take_chunk(struct sp_node *node, enum sp_kind kind,
 				    unsigned int entered)
 {
 	struct sp_chunk *chunk;
+	bool wake;
 
 	sp_lock(&node->lock);
+	wake = node->decay.total == 0;
 	chunk = take_descriptor(node);
 	if (chunk && !take_run(node, chunk, kind, units, align)) {
 		give_descriptor(node, chunk);
@@ -381,7 +409,10 @@ struct sp_chunk *sp_node_take_chunk(struct sp_node *node, enum sp_kind kind,
 	}
 	if (chunk)
 		sp_chunk_enter(chunk, chunk->addr, entered);
+	wake = wake && node->decay.total;
 	sp_unlock(&node->lock);
+	if (wake)
+		sp_reclaim_wake();
 	return chunk;
 }
 
@@ -556,7 +587,7 @@ bool sp_node_check(struct sp_node *node)
 				struct sp_hpage *h = container_of(l, struct sp_hpage, link);
 
 				ok = ok && sp_hpage_check(h) && h->state == SP_HPAGE_RUNS &&
-				     h->kind == kind && bucket_of(h->longest, false) == b;
+				     h->nused && h->kind == kind && bucket_of(h->longest, false) == b;
 			}
 		}
 	}

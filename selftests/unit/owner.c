@@ -161,4 +161,61 @@ TEST(a_release_reaches_a_sleeping_thread_at_once)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 }
 
+#define ENDED	200
+
+static void *_Atomic left_behind[ENDED][4];
+
+static void *allocate_and_end(void *which)
+{
+	for (int i = 0; i < 4; i++)
+		left_behind[(uintptr_t)which][i] = slabpool_malloc(28000);
+	/* All at once: no thread shall adopt what another leaves. */
+	phase++;
+	while (phase < ENDED)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	return NULL;
+}
+
+TEST(what_many_ended_threads_left_goes_back_too)
+{
+	static pthread_t threads[ENDED];
+	struct slabpool_stats stats;
+	pthread_attr_t attr;
+
+	setenv("SLABPOOL_CONF", "decay_ms:500", 1);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 128 * SP_KIB);
+	for (uintptr_t i = 0; i < ENDED; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], &attr, allocate_and_end, (void *)i));
+	for (int i = 0; i < ENDED; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+	for (int i = 0; i < ENDED; i++)
+		for (int n = 0; n < 4; n++)
+			slabpool_free(left_behind[i][n]);
+	nanosleep(&(struct timespec){ .tv_sec = 3 }, NULL);
+	ASSERT_EQ(0, slabpool_stats(&stats, sizeof(stats)));
+	EXPECT_EQ(0, stats.orphans);
+	EXPECT_LE(stats.committed, 8 * SP_MIB);
+}
+
+TEST(objects_of_a_named_node_go_back_too)
+{
+	static void *p[1000];
+	struct slabpool_stats stats;
+	struct sp_node *node;
+
+	setenv("SLABPOOL_CONF", "decay_ms:60000", 1);
+	ASSERT_EQ(0, slabpool_init());
+	node = sp_node_here();
+	for (int i = 0; i < 1000; i++) {
+		p[i] = slabpool_malloc_onnode(20000, node->id);
+		ASSERT_NE(NULL, p[i]);
+	}
+	for (int i = 0; i < 1000; i++)
+		slabpool_free(p[i]);
+	slabpool_release();
+	ASSERT_EQ(0, slabpool_stats(&stats, sizeof(stats)));
+	EXPECT_LE(stats.committed, 4 * SP_MIB);
+}
+
 TEST_HARNESS_MAIN
