@@ -60,7 +60,8 @@ SLABPOOL_API const char *slabpool_init_error(void);
 /*
  * As the C library's functions of the same names, with these promises: 16-byte
  * alignment, a unique pointer for size 0, ENOMEM for sizes above PTRDIFF_MAX,
- * memory of the calling thread's node, errno untouched by free.  A pointer that
+ * memory of the node on which the calling thread began to allocate, errno
+ * untouched by free.  A pointer that
  * did not come from here, or was freed the moment before, ends the program with
  * one line on stderr.
  */
@@ -84,7 +85,7 @@ SLABPOOL_API size_t slabpool_usable_size(const void *ptr);
  * @size: bytes
  * @node: a NUMA node, or SLABPOOL_NODE_LOCAL
  *
- * Slower than slabpool_malloc(): it takes a lock.  The object is an ordinary
+ * Slower than slabpool_malloc(): it takes locks.  The object is an ordinary
  * one for slabpool_free() and the rest of the family.
  *
  * Return: NULL with EINVAL (no such node) or ENOMEM.
@@ -175,8 +176,8 @@ SLABPOOL_API int slabpool_region_query(const void *addr,
  * @base_pages: bytes now on base pages, small first hpage included; measured
  *	for the anonymous sources, reported by the kernel's counter on the device
  * @failures: allocations that returned NULL
- * @caches: thread caches in use
- * @orphans: caches whose thread has gone and that nobody has taken over yet
+ * @caches: thread caches made so far; they are used again
+ * @orphans: caches with memory whose thread has gone or is idle
  * @fork_fallbacks: hpages that a forked child had to copy to anonymous memory
  *	because the pool could not supply them
  */

@@ -13,6 +13,8 @@
 #include "slabpool.h"
 #include "thread.h"
 
+#define CALLER	__builtin_return_address(0)
+
 static _Atomic uint64_t failures;	/* relaxed: a statistic */
 
 uint64_t sp_alloc_failures(void)
@@ -29,11 +31,14 @@ static void *fail(int err)
 
 /*
  * Begin a slow path, outside an operation: what comes first may allocate.
+ * @notice: have the thread's end noticed.  Not when the C library frees, for it
+ * does so on behalf of a thread whose end was announced already.
  * Return: the calling thread's cache, and sp_thread_leave() must follow, always;
  * NULL and errno: none.
  */
-static struct sp_cache *enter(const void *caller)
+static struct sp_cache *enter(const void *caller, bool notice)
 {
+	bool application = sp_init_is_application(caller);
 	struct sp_cache *cache;
 	int err = sp_init();
 
@@ -41,8 +46,9 @@ static struct sp_cache *enter(const void *caller)
 		errno = -err;
 		return NULL;
 	}
-	sp_thread_notice();
-	if (sp_init_is_application(caller))
+	if (notice || application)
+		sp_thread_notice();
+	if (application)
 		sp_reclaim_start_if_grown();
 	cache = sp_thread_enter();
 	if (!cache)
@@ -104,7 +110,7 @@ static void reclaim_others(void)
 	}
 }
 
-/* @cache is the calling thread's, or locked; no other lock held. */
+/* @cache is the calling thread's, or borrowed; no lock is held. */
 static void *alloc_on(struct sp_cache *cache, size_t size, size_t align)
 {
 	void *p;
@@ -124,7 +130,7 @@ static void *alloc_on(struct sp_cache *cache, size_t size, size_t align)
 /* @caller: who called the library, for what only an application may do. */
 static noinline void *alloc_aligned_slow(size_t size, size_t align, const void *caller)
 {
-	struct sp_cache *cache = enter(caller);
+	struct sp_cache *cache = enter(caller, true);
 	void *p = cache ? alloc_on(cache, size, align) : fail(errno);
 
 	sp_thread_leave();
@@ -135,8 +141,6 @@ static noinline void *alloc_slow(size_t size, const void *caller)
 {
 	return alloc_aligned_slow(size, SP_ALIGN, caller);
 }
-
-#define CALLER	__builtin_return_address(0)
 
 /* An object without a slow path; or NULL, and a slow path must follow. */
 static inline void *hit(size_t size)
@@ -189,7 +193,7 @@ static noinline void free_slow(void *ptr)
 	if (large && (chunk == &sp_no_chunk || !sp_node_give_large(chunk, ptr)))
 		sp_fatal_foreign_free(ptr);
 	/* Without memory for a cache the object is lost, not the program. */
-	cache = enter(NULL);
+	cache = enter(CALLER, false);
 	if (cache && !large)
 		sp_cache_free_slow(cache, chunk, ptr);
 	else if (cache)
@@ -265,6 +269,7 @@ void *slabpool_calloc(size_t count, size_t size)
 void *slabpool_realloc(void *ptr, size_t size)
 {
 	size_t room = slabpool_usable_size(ptr);
+	int saved;
 	void *p;
 
 	if (!ptr)
@@ -278,7 +283,12 @@ void *slabpool_realloc(void *ptr, size_t size)
 	/* In place while it fits and does not waste more than half. */
 	if (size <= room && size >= room / 2)
 		return ptr;
+	saved = errno;
 	p = alloc(size, CALLER);
+	if (!p && size <= room) {
+		errno = saved;	/* smaller always succeeds */
+		return ptr;
+	}
 	if (!p)
 		return NULL;
 	memcpy(p, ptr, size < room ? size : room);
@@ -307,28 +317,17 @@ void *slabpool_aligned_alloc(size_t align, size_t size)
 
 /* ---- objects of another node -------------------------------------------- */
 
-/* A cache for each node that no thread owns; made at its first use. */
-static struct onnode {
-	struct sp_lock lock;
-	struct sp_cache *cache;		/* guarded by the lock */
-} onnode[SP_MAX_NODES] = {
-	[0 ... SP_MAX_NODES - 1] = { .lock = SP_LOCK_INIT(SP_RANK_ONNODE) },
-};
-
-struct sp_lock *sp_alloc_onnode_lock(int node)
-{
-	return &onnode[node].lock;
-}
-
+/* With a cache of that node, borrowed for this one object. */
 void *slabpool_malloc_onnode(size_t size, int id)
 {
-	struct onnode *on;
+	struct sp_cache *cache;
 	struct sp_node *node;
-	void *p = NULL;
-	int err = sp_init();
+	void *p;
+	int err;
 
 	if (id == SLABPOOL_NODE_LOCAL)
-		return slabpool_malloc(size);
+		return alloc(size, CALLER);
+	err = sp_init();
 	if (err) {
 		errno = -err;
 		return NULL;
@@ -338,14 +337,12 @@ void *slabpool_malloc_onnode(size_t size, int id)
 		errno = EINVAL;
 		return NULL;
 	}
-	on = &onnode[id];
-	sp_lock(&on->lock);
-	if (!on->cache)
-		on->cache = sp_cache_new(node);
-	if (on->cache)
-		p = alloc_on(on->cache, size, SP_ALIGN);
-	sp_unlock(&on->lock);
-	return on->cache ? p : fail(ENOMEM);
+	cache = sp_owner_borrow(node);
+	if (!cache)
+		return fail(ENOMEM);
+	p = alloc_on(cache, size, SP_ALIGN);
+	sp_owner_return(cache);
+	return p;
 }
 
 size_t slabpool_release(void)
@@ -355,7 +352,7 @@ size_t slabpool_release(void)
 
 	if (sp_init())
 		return 0;
-	cache = enter(CALLER);
+	cache = enter(CALLER, true);
 	if (cache)
 		sp_cache_trim(cache);
 	sp_thread_leave();

@@ -218,32 +218,45 @@ static int commit_fd(int fd, const struct sp_extent *e)
 	return err;
 }
 
-static void decommit(const struct sp_extent *extents, size_t count)
+/* Return: how many of the extents are done. */
+static size_t decommit_fd(int fd, const struct sp_extent *extents, size_t count)
 {
 	struct slabpool_range ranges[64];
-	int err, fd = heap_fd();
+	size_t done = 0;
+	int err;
 
-	while (count && fd >= 0) {
+	while (done < count && fd >= 0) {
+		size_t left = count - done;
 		struct slabpool_ioc_decommit io = {
 			.size = sizeof(io),
 			.ranges = (uintptr_t)ranges,
-			.count = (uint32_t)(count < ARRAY_SIZE(ranges) ? count :
+			.count = (uint32_t)(left < ARRAY_SIZE(ranges) ? left :
 							ARRAY_SIZE(ranges)),
 		};
 
 		memset(ranges, 0, sizeof(ranges));
 		for (uint32_t i = 0; i < io.count; i++) {
-			ranges[i].offset = SLABPOOL_OFFSET(extents[i].node,
-							   extents[i].byte);
-			ranges[i].length = extents[i].size;
+			const struct sp_extent *e = &extents[done + i];
+
+			ranges[i].offset = SLABPOOL_OFFSET(e->node, e->byte);
+			ranges[i].length = e->size;
 		}
 		/* After EINTR done says where to go on; nothing else is refused. */
 		err = sp_sys_ioctl(fd, SLABPOOL_IOC_DECOMMIT, &io);
 		if (err && err != -EINTR)
-			return;
-		extents += io.done;
-		count -= io.done;
+			break;
+		done += io.done;
 	}
+	return done;
+}
+
+/* Without a descriptor the memory stays; at least it must read zero. */
+static void decommit(const struct sp_extent *extents, size_t count)
+{
+	size_t done = decommit_fd(heap_fd(), extents, count);
+
+	for (; done < count; done++)
+		memset(extents[done].addr, 0, extents[done].size);
 }
 
 static int commit(const struct sp_extent *extent, enum sp_touch touch)
@@ -345,7 +358,7 @@ static int unshare(const struct sp_extent *piece, const struct sp_extent *live,
 
 unmap_copy:
 	sp_sys_unmap(copy, piece->size);
-	decommit(piece, 1);
+	decommit_fd(fd, piece, 1);
 	return err;
 }
 

@@ -101,6 +101,8 @@ static int region_map(struct slabpool_region_info *info, bool node_any)
 				   MAP_PRIVATE | MAP_ANONYMOUS | FLAGS, -1, 0, &err);
 	if (err)
 		return err;
+	/* Copy-on-write after a fork would move the parent's pages. */
+	sp_sys_advise(info->addr, info->size, MADV_DONTFORK);
 	err = sp_sys_bind(info->addr, info->size, info->node, true);
 	if (!err)
 		err = populate(info->addr, info->size);

@@ -101,6 +101,8 @@ static int region_map(struct slabpool_region_info *info, bool node_any)
 	info->addr = aligned;
 	sp_sys_bind(aligned, info->size, info->node, !node_any);
 	sp_sys_advise(aligned, info->size, MADV_HUGEPAGE);
+	/* Copy-on-write after a fork would move the parent's pages. */
+	sp_sys_advise(aligned, info->size, MADV_DONTFORK);
 	err = sp_sys_advise(aligned, info->size, MADV_POPULATE_WRITE);
 	if (err) {
 		sp_sys_unmap(aligned, info->size);

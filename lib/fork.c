@@ -20,7 +20,6 @@
 
 #include "fork.h"
 #include "init.h"
-#include "alloc.h"
 #include "meta.h"
 #include "node.h"
 #include "owner.h"
@@ -38,9 +37,6 @@ static void for_each_lock(void (*fn)(struct sp_lock *))
 {
 	fn(&sp_init_lock);
 	fn(&sp_region_lock);
-	for (int id = 0; id < SP_MAX_NODES; id++)
-		if (sp_node_get(id))
-			fn(sp_alloc_onnode_lock(id));
 	fn(&sp_owner_lock);
 	fn(&sp_purge_lock);
 	for (int id = 0; id < SP_MAX_NODES; id++)

@@ -68,12 +68,12 @@ static uint64_t read_nodes(void)
 	return nodes ? nodes : 1;
 }
 
-/* A 1 TiB window, or half of what the process may have. */
+/* A 1 TiB window, or three quarters of what the process may have. */
 static size_t window_size(void)
 {
 	uint64_t limit = sp_sys_address_limit();
 
-	return limit / 2 < WINDOW ? (size_t)(limit / 2) : WINDOW;
+	return limit / 4 * 3 < WINDOW ? (size_t)(limit / 4 * 3) : WINDOW;
 }
 
 /*
@@ -109,7 +109,8 @@ static int choose_source(struct sp_text *why)
 		if (err)
 			continue;
 		/* "auto" also means: go on with the next when this is exhausted. */
-		sp_space_set_fallbacks(&sources[i + 1], (size_t)(last - i));
+		if (!sp_space_is_small())
+			sp_space_set_fallbacks(&sources[i + 1], (size_t)(last - i));
 		break;
 	}
 	/* The last source may have had nothing to say. */
@@ -190,6 +191,9 @@ static int set_up(void)
 		sp_text_add_error(&why, err);
 		return err;
 	}
+	/* A piece has one node: under a small RLIMIT_AS all threads share one. */
+	if (sp_space_is_small())
+		sp_node_force(sp_node_here()->id);
 	err = choose_source(&why);
 	if (err)
 		return err;

@@ -8,7 +8,6 @@
  *
  *	INIT	the first call
  *	REGION	the table of regions
- *	ONNODE	a node's cache for slabpool_malloc_onnode()
  *	OWNER	one taker-over of caches at a time
  *	PURGE	one purge of ready hpages at a time, its decommits included
  *	NODE	a node heap: its hpages, chunks and ownerless caches; lower node
@@ -16,8 +15,8 @@
  *	SPACE	the window's address space
  *	META	memory for the library's own structures
  *
- * No lock but PURGE is held during a commit, a decommit or any other call that
- * may take long in the kernel, except by fork, which holds them all.
+ * No lock but PURGE is held during a commit or decommit, except by fork, which
+ * holds them all; SPACE and META are held while addresses are mapped.
  */
 #ifndef SP_LOCK_H
 #define SP_LOCK_H
@@ -27,7 +26,6 @@
 enum sp_rank {
 	SP_RANK_INIT = 1,
 	SP_RANK_REGION,
-	SP_RANK_ONNODE,
 	SP_RANK_OWNER,
 	SP_RANK_PURGE,
 	SP_RANK_NODE,

@@ -132,14 +132,39 @@ struct sp_cache *sp_owner_get(bool watched)
 	return cache;
 }
 
+struct sp_cache *sp_owner_borrow(struct sp_node *node)
+{
+	struct sp_list *from;
+	struct sp_cache *cache = NULL;
+
+	sp_lock(&node->lock);
+	from = sp_list_empty(&node->orphans) ? &node->spare : &node->orphans;
+	if (!sp_list_empty(from)) {
+		cache = container_of(from->next, struct sp_cache, link);
+		take_off(cache);
+	}
+	sp_unlock(&node->lock);
+	return cache ? cache : sp_cache_new(node);
+}
+
+void sp_owner_return(struct sp_cache *cache)
+{
+	sp_lock(&cache->node->lock);
+	put_down(cache);
+	sp_unlock(&cache->node->lock);
+	sp_reclaim_wake();
+}
+
 void sp_owner_watch(void)
 {
 	struct sp_cache *cache = sp_me.mine;
 
-	if (!cache || cache->thread)
+	if (!cache)
 		return;
 	sp_lock(&cache->node->lock);
-	hand_out(cache, true);
+	/* Getting here may have allocated, and the cache been taken over since. */
+	if (atomic_load_explicit(&sp_me.cache, memory_order_relaxed) == cache && !cache->thread)
+		hand_out(cache, true);
 	sp_unlock(&cache->node->lock);
 }
 
@@ -194,7 +219,7 @@ static size_t freeze(struct sp_node *node, bool at_once, struct sp_cache **froze
 }
 
 /* Behind the membarrier: who is not inside now will find his cache gone. */
-static void settle(struct sp_node *node, struct sp_cache **frozen, size_t n)
+static void settle(struct sp_node *node, struct sp_cache **frozen, size_t n, bool fenced)
 {
 	sp_lock(&node->lock);
 	for (size_t i = 0; i < n; i++) {
@@ -203,7 +228,8 @@ static void settle(struct sp_node *node, struct sp_cache **frozen, size_t n)
 
 		if (state_of(cache) != SP_CACHE_FREEZING)
 			continue;	/* thawed, or its thread has ended */
-		if (atomic_load_explicit(&thread->busy, memory_order_acquire) == INSIDE) {
+		if (!fenced ||
+		    atomic_load_explicit(&thread->busy, memory_order_acquire) == INSIDE) {
 			set_state(cache, SP_CACHE_OWNED);
 			atomic_store_explicit(&thread->cache, cache, memory_order_relaxed);
 			continue;
@@ -223,10 +249,8 @@ void sp_owner_take_over(struct sp_node *node, bool at_once)
 		return;
 	sp_lock(&sp_owner_lock);
 	n = freeze(node, at_once, frozen);
-	if (n) {
-		sp_sys_membarrier();
-		settle(node, frozen, n);
-	}
+	if (n)
+		settle(node, frozen, n, sp_sys_membarrier() == 0);
 	sp_unlock(&sp_owner_lock);
 }
 

@@ -26,7 +26,7 @@
  *	AWAY		none			whoever took it off a list
  *
  * sp_me.cache, state and the lists change only under the node's lock, whoever
- * changes them; a thread reads its own sp_me.cache once in an operation.
+ * changes them; an operation acts on what it read of its own sp_me.cache last.
  */
 #ifndef SP_OWNER_H
 #define SP_OWNER_H
@@ -67,6 +67,9 @@ void sp_owner_init(void);
  * cache may be taken over while it lives.  NULL: no memory.
  */
 struct sp_cache *sp_owner_get(bool watched);
+/* A cache of @node for one operation of whoever asks; NULL: no memory. */
+struct sp_cache *sp_owner_borrow(struct sp_node *node);
+void sp_owner_return(struct sp_cache *cache);
 /* The calling thread's end will be noticed from now on. */
 void sp_owner_watch(void);
 /* The thread ends: hand its cache to the node, in O(1) but for empty chunks. */

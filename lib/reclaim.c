@@ -49,6 +49,23 @@ static uint64_t pass(struct sp_node *node, uint64_t now)
 	return sp_node_next_purge(node, now);
 }
 
+/* Before a sleep without an alarm: every orphan, for nobody else will come by. */
+static uint64_t last_pass(uint64_t now)
+{
+	uint64_t next = UINT64_MAX, n;
+
+	for (int id = 0; id < SP_MAX_NODES; id++) {
+		struct sp_node *node = sp_node_get(id);
+
+		if (!node)
+			continue;
+		sp_owner_reclaim(node, UINT64_MAX);
+		n = sp_node_next_purge(node, now);
+		next = n < next ? n : next;
+	}
+	return next;
+}
+
 /* The background thread's: also look for idle threads, once a tick. */
 static uint64_t pass_all(uint64_t *next_tick)
 {
@@ -71,7 +88,7 @@ static uint64_t pass_all(uint64_t *next_tick)
 	}
 	if (watching && *next_tick - now < next)
 		next = *next_tick - now;
-	return next;
+	return next == UINT64_MAX ? last_pass(now) : next;
 }
 
 static void *background(void *unused)
@@ -131,6 +148,7 @@ void sp_reclaim_start(void)
 	pthread_t id;
 	sigset_t all;
 	size_t stack = STACK + (size_t)PTHREAD_STACK_MIN;
+	int err;
 
 	if (!atomic_load_explicit(&wanted, memory_order_relaxed) ||
 	    !atomic_compare_exchange_strong(&thread, &absent, STARTING))
@@ -140,7 +158,13 @@ void sp_reclaim_start(void)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, stack);
 	pthread_attr_setsigmask_np(&attr, &all);
-	if (pthread_create(&id, &attr, background, NULL))
+	err = pthread_create(&id, &attr, background, NULL);
+	if (err == EINVAL) {
+		/* The program's thread-local variables need more than that. */
+		pthread_attr_setstacksize(&attr, SP_HPAGE * 4);
+		err = pthread_create(&id, &attr, background, NULL);
+	}
+	if (err)
 		atomic_store_explicit(&thread, ABSENT, memory_order_relaxed);
 	else
 		pthread_setname_np(id, "slabpool");

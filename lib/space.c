@@ -232,6 +232,11 @@ void sp_space_set_fallbacks(const struct sp_backend *const *backends, size_t cou
 		fallback[i] = backends[i];
 }
 
+bool sp_space_is_small(void)
+{
+	return window_hpages < 16 * SP_PIECE_HPAGES;
+}
+
 const struct sp_backend *sp_space_source(void)
 {
 	return source;
@@ -355,7 +360,7 @@ static void uncharge(uint64_t size)
 	atomic_fetch_sub_explicit(&committed, size, memory_order_relaxed);
 }
 
-/* An extent of several pieces: they have one node, and so one source. */
+/* Pieces that one extent spans have one source: usable() saw to that. */
 static const struct sp_backend *backend_of(const struct sp_extent *extent)
 {
 	return pieces[index_of(extent->addr) / SP_PIECE_HPAGES].backend;
@@ -403,8 +408,22 @@ void sp_space_decommit(const struct sp_extent *extents, size_t count)
 				  memory_order_relaxed);
 }
 
+/* By position in the order of sp_space_source_at(): the sources to copy from. */
+static bool copied[1 + ARRAY_SIZE(fallback)];
+
+static bool is_copied(const struct sp_backend *backend)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
+		if (copied[i] && backend == sp_space_source_at(i))
+			return true;
+	return false;
+}
+
 void sp_space_forget(const struct sp_extent *extent)
 {
+	/* What is not copied is still there, and must read zero when it is next taken. */
+	if (!is_copied(backend_of(extent)))
+		backend_of(extent)->decommit(extent, 1);
 	set_taken(index_of(extent->addr), extent->size >> SP_HPAGE_SHIFT, false);
 	uncharge(extent->size);
 }
@@ -479,6 +498,7 @@ static int unshare_to_thp(const struct sp_extent *piece, const struct sp_extent 
 	}
 	/* One VMA at a time can move; the reservation takes the window first. */
 	reserve_again(piece);
+	sp_backend_thp.reserve(piece);
 	for (size_t i = 0; i < count && !err; i++)
 		err = sp_sys_move(copy + (live[i].addr - piece->addr), live[i].addr,
 				  live[i].size);
@@ -511,9 +531,6 @@ static uint64_t unshare_piece(size_t p, bool orphaned)
 	return hpages;
 }
 
-/* By position in the order of sp_space_source_at(): the sources to copy from. */
-static bool copied[1 + ARRAY_SIZE(fallback)];
-
 bool sp_space_must_copy(void)
 {
 	uint64_t live = atomic_load_explicit(&committed, memory_order_relaxed) / SP_HPAGE;
@@ -540,14 +557,6 @@ static uint64_t unshare_all_of(const struct sp_backend *backend)
 	if (orphaned)
 		source = &sp_backend_thp;
 	return anonymous;
-}
-
-static bool is_copied(const struct sp_backend *backend)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
-		if (copied[i] && backend == sp_space_source_at(i))
-			return true;
-	return false;
 }
 
 /*

@@ -49,6 +49,8 @@ void sp_space_set_source(const struct sp_backend *backend);
 /* When that is exhausted, from the first of these that has some; at start-up. */
 void sp_space_set_fallbacks(const struct sp_backend *const *backends, size_t count);
 
+/* Too few pieces for every node and source to have one? */
+bool sp_space_is_small(void);
 /* The source in use; NULL before there is one. */
 const struct sp_backend *sp_space_source(void);
 /* The @i-th to ask: 0 the source in use, then the fallbacks; NULL: no more. */

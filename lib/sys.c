@@ -2,7 +2,7 @@
 /*
  * The one file that talks to the kernel.
  *
- * mbind goes through syscall(2) rather than libnuma, which allocates.
+ * What libnuma has goes through syscall(2) too, for libnuma allocates.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -24,6 +24,11 @@
 
 #include "internal.h"
 #include "sys.h"
+
+/*
+ * open, close, read and write of the C library are cancellation points: a thread
+ * would leave from here with locks held.  syscall(2) is none.
+ */
 
 /* Turn libc's -1 and errno into -errno and put the caller's errno back. */
 static long result(long ret, int saved)
@@ -103,7 +108,7 @@ int sp_sys_close(int fd)
 {
 	int saved = errno;
 
-	return (int)result(close(fd), saved);
+	return (int)result(syscall(SYS_close, fd), saved);
 }
 
 int sp_sys_dup_high(int fd)
@@ -128,7 +133,7 @@ int sp_sys_open(const char *path, int flags)
 {
 	int saved = errno;
 
-	return sp_sys_keep_off_stdio((int)result(open(path, flags | O_CLOEXEC), saved));
+	return sp_sys_keep_off_stdio((int)result(syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0), saved));
 }
 
 ssize_t sp_sys_read(int fd, void *buf, size_t size)
@@ -137,7 +142,7 @@ ssize_t sp_sys_read(int fd, void *buf, size_t size)
 	ssize_t ret;
 
 	do {
-		ret = read(fd, buf, size);
+		ret = syscall(SYS_read, fd, buf, size);
 	} while (ret == -1 && errno == EINTR);
 	return result(ret, saved);
 }
@@ -149,7 +154,7 @@ ssize_t sp_sys_write(int fd, const void *buf, size_t size)
 	ssize_t ret = 0;
 
 	while (done < size) {
-		ret = write(fd, (const char *)buf + done, size - done);
+		ret = syscall(SYS_write, fd, (const char *)buf + done, size - done);
 		if (ret > 0)
 			done += (size_t)ret;
 		else if (ret == 0 || errno != EINTR)
@@ -223,12 +228,12 @@ int sp_sys_membarrier_register(void)
 				   0, 0), saved);
 }
 
-void sp_sys_membarrier(void)
+int sp_sys_membarrier(void)
 {
 	int saved = errno;
 
-	syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-	errno = saved;
+	return (int)result(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0),
+			   saved);
 }
 
 uint64_t sp_sys_now_ns(void)

@@ -43,8 +43,8 @@ void sp_sys_futex_wake(uint32_t *word, int waiters);
 
 /* 0 when this process may use the other one from now on. */
 int sp_sys_membarrier_register(void);
-/* Every running thread of this process passes a full memory barrier. */
-void sp_sys_membarrier(void);
+/* Every running thread of this process passes a full memory barrier; or -errno. */
+int sp_sys_membarrier(void);
 
 uint64_t sp_sys_now_ns(void);
 bool sp_sys_is_main_thread(void);

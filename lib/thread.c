@@ -2,7 +2,8 @@
 /*
  * A thread's cache is handed over by the destructor of a thread-specific key.
  * Other keys' destructors and the C library itself may allocate after ours ran;
- * each such slow path then borrows a cache for its own duration only.
+ * each such slow path then borrows a cache for its own duration only, and so does
+ * a thread that never allocated, for which the C library frees behind its end.
  *
  * The constructor here does what init.c must not: it needs a C library that is
  * up.
@@ -48,7 +49,10 @@ void sp_thread_notice(void)
 	 * again.  The value only has to be something.
 	 */
 	sp_me.phase = NOTICED;
-	pthread_setspecific(key, &key);
+	if (pthread_setspecific(key, &key)) {
+		sp_me.phase = LEAVING;	/* each slow path borrows */
+		return;
+	}
 	sp_owner_watch();
 }
 
@@ -61,7 +65,8 @@ struct sp_cache *sp_thread_enter(void)
 void sp_thread_leave(void)
 {
 	sp_owner_leave();
-	if (unlikely(sp_me.phase == LEAVING))
+	if (unlikely(sp_me.phase != NOTICED) &&
+	    atomic_load_explicit(&constructed, memory_order_acquire))
 		sp_owner_exit();
 }
 
@@ -102,10 +107,10 @@ __attribute__((constructor)) static void construct(void)
 {
 	size_t count = 0;
 
+	sp_fork_init();
 	if (pthread_key_create(&key, on_exit_of_thread))
 		return;
 	dl_iterate_phdr(find_system_text, &count);
-	sp_fork_init();
 	atomic_store_explicit(&constructed, true, memory_order_release);
 	/* The main thread's end matters even when it never allocates. */
 	sp_thread_notice();

@@ -12,7 +12,7 @@
 void sp_thread_notice(void);
 /* Begin a slow path: the thread's cache, or NULL: no memory. */
 struct sp_cache *sp_thread_enter(void);
-/* End it; a thread that is on its way out lets go of the cache again. */
+/* End it; a thread whose end would not be noticed lets go of the cache again. */
 void sp_thread_leave(void);
 
 #endif

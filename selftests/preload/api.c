@@ -500,6 +500,61 @@ static void detached_threads(void)
 	pthread_exit(NULL);	/* the first thread's own end is one too */
 }
 
+static _Atomic bool go;
+
+static void *only_wait(void *unused)
+{
+	destroyed++;
+	while (!go)
+		t_sleep_ms(1);
+	return unused;
+}
+
+/*
+ * Of threads that allocated nothing the C library frees what belongs to them when
+ * they have ended already: nothing may be left in what was their memory.
+ */
+static void detached_threads_that_never_allocate(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	for (int round = 0; round < 20; round++) {
+		go = false;
+		destroyed = 0;
+		for (int n = 0; n < 16; n++)
+			check(pthread_create(&thread, &attr, only_wait, &go) == 0);
+		while (destroyed < 16)
+			t_sleep_ms(1);
+		go = true;
+		t_sleep_ms(20);
+		/* Looks for idle threads, the ended ones must not be among them. */
+		malloc_trim(0);
+	}
+}
+
+static void *cancelled(void *unused)
+{
+	pthread_cancel(pthread_self());
+	destroyed = malloc(10) ? 1 : 2;		/* no cancellation point */
+	pthread_testcancel();
+	return unused;
+}
+
+/* A thread that is ended in its first allocation would leave a lock held. */
+static void cancellation(void)
+{
+	pthread_t thread;
+	void *result;
+
+	check(pthread_create(&thread, NULL, cancelled, NULL) == 0);
+	check(pthread_join(thread, &result) == 0);
+	check(result == PTHREAD_CANCELED && destroyed == 1);
+	free(malloc(10));
+}
+
 static void at_exit(void)
 {
 	char *p = calloc(1, 10000);
@@ -574,6 +629,8 @@ static const struct t_case cases[] = {
 	CASE(malloc_in_tls_destructors),
 	CASE(thread_exit_frees),
 	CASE(detached_threads),
+	CASE(detached_threads_that_never_allocate),
+	CASE(cancellation),
 	CASE(malloc_in_atexit),
 	CASE(dlopen_dlclose),
 	CASE(setuid_with_threads),

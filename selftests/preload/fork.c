@@ -486,6 +486,61 @@ static void parent_survives_short_pool(void)
 	check(t_wait(pid) == 0);
 }
 
+static void allocate(void)
+{
+	free(malloc(100000));
+	free(malloc(100));
+}
+
+/* Other libraries' handlers allocate; they may run before ours or after. */
+static void handlers_allocate(void)
+{
+	char *p;
+
+	check(pthread_atfork(allocate, allocate, allocate) == 0);
+	for (int i = 0; i < 5; i++) {
+		pid_t pid = fork();
+
+		check(pid >= 0);
+		if (pid == 0) {
+			p = calloc(1, 3000000);
+			check(p && t_is_zero(p, 3000000));
+			free(p);
+			_exit(0);
+		}
+		check(t_wait(pid) == 0);
+	}
+}
+
+/* What the parent is just giving back is not zero yet when the child finds it. */
+static void calloc_is_zero_in_the_child(void)
+{
+	enum { SIZE = 6000000, COUNT = 10 };
+	char *p[COUNT];
+
+	for (int round = 0; round < 20; round++) {
+		pid_t pid;
+
+		for (int i = 0; i < COUNT; i++) {
+			p[i] = malloc(SIZE);
+			check(p[i]);
+			memset(p[i], 0x5a, SIZE);
+		}
+		for (int i = 0; i < COUNT; i++)
+			free(p[i]);
+		pid = fork();
+		check(pid >= 0);
+		if (pid == 0) {
+			for (int i = 0; i < COUNT; i++) {
+				p[i] = calloc(1, SIZE);
+				check(p[i] && t_is_zero(p[i], SIZE));
+			}
+			_exit(0);
+		}
+		check(t_wait(pid) == 0);
+	}
+}
+
 static const struct t_case cases[] = {
 	CASE(values_never_leak),
 	CASE(fresh_memory_is_apart),
@@ -496,6 +551,8 @@ static const struct t_case cases[] = {
 	CASE(spawn_is_cheap),
 	CASE(shell_commands, .conf = "verbose:false"),
 	CASE(exec_after_fork_without_heap, .conf = "fork:none"),
+	CASE(handlers_allocate),
+	CASE(calloc_is_zero_in_the_child, .conf = "decay_ms:0", .seconds = 60),
 	CASE(child_killed_while_copying, .seconds = 40),
 	CASE(pool_cannot_supply_copies, .flags = T_DEVICE),
 	CASE(parent_survives_short_pool, .flags = T_HUGETLB),

@@ -58,6 +58,25 @@ TEST(small_objects_stop_at_the_limit_too)
 	EXPECT_NE(NULL, slabpool_malloc(SP_MIB));
 }
 
+TEST(an_object_can_always_be_made_smaller)
+{
+	static void *p[16];
+	int n = 0;
+
+	setenv("SLABPOOL_CONF", "limit:8M", 1);
+	while (n < 16 && (p[n] = slabpool_malloc(SP_MIB)))
+		n++;
+	ASSERT_GE(n, 4);
+	errno = 0;
+	for (int i = 0; i < n; i++) {
+		memset(p[i], i + 1, 5000);
+		p[i] = slabpool_realloc(p[i], 5000);
+		ASSERT_NE(NULL, p[i]);
+		EXPECT_EQ(i + 1, *((unsigned char *)p[i] + 4999));
+	}
+	EXPECT_EQ(0, errno);
+}
+
 TEST(a_small_address_space_is_enough)
 {
 	struct rlimit limit = { SP_GIB, SP_GIB };

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /* lib/region.c: whole hpages that stay where they are. */
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "internal.h"
 #include "kselftest_harness.h"
@@ -61,6 +64,35 @@ TEST(regions_come_and_go_without_leaving_anything)
 		for (int i = 49; i >= 0; i--)
 			ASSERT_EQ(0, slabpool_region_unmap(p[i]));
 	}
+}
+
+/* They may be registered for DMA: a child's existence must not move a page. */
+TEST(a_fork_leaves_the_pages_where_they_are)
+{
+	uint64_t before, after;
+	unsigned char *p = slabpool_region_map(SP_HPAGE, SLABPOOL_NODE_LOCAL, 0);
+	int pagemap = open("/proc/self/pagemap", O_RDONLY);
+	off_t at = (off_t)((uintptr_t)p / 4096 * 8);
+	pid_t pid;
+
+	ASSERT_NE(NULL, p);
+	p[0] = 1;
+	ASSERT_EQ(8, pread(pagemap, &before, 8, at));
+	if (!(before & ((1ull << 55) - 1)))
+		SKIP(return, "page frame numbers are shown to root only");
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	p[0] = 2;
+	EXPECT_EQ(8, pread(pagemap, &after, 8, at));
+	EXPECT_EQ(before & ((1ull << 55) - 1), after & ((1ull << 55) - 1));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(pagemap);
+	EXPECT_EQ(0, slabpool_region_unmap(p));
 }
 
 TEST_HARNESS_MAIN
