@@ -52,10 +52,12 @@ int sp_range_init(struct sp_range *range, u64 offset, u64 length)
 /**
  * sp_client_create - make an empty client
  * @mapping: of its own inode, which must outlive sp_client_release()
+ * @cred: of whoever opens it
  *
  * Return: the client, to be ended by sp_client_release(), or NULL.
  */
-struct sp_client *sp_client_create(struct address_space *mapping)
+struct sp_client *sp_client_create(struct address_space *mapping,
+				   const struct cred *cred)
 {
 	struct sp_client *client;
 
@@ -63,6 +65,11 @@ struct sp_client *sp_client_create(struct address_space *mapping)
 			 GFP_KERNEL_ACCOUNT);
 	if (!client)
 		return NULL;
+	client->quota = sp_quota_create(cred);
+	if (!client->quota) {
+		kfree(client);
+		return NULL;
+	}
 
 	kref_init(&client->ref);
 	client->mapping = mapping;
@@ -74,7 +81,10 @@ struct sp_client *sp_client_create(struct address_space *mapping)
 
 static void client_free(struct kref *ref)
 {
-	kfree(container_of(ref, struct sp_client, ref));
+	struct sp_client *client = container_of(ref, struct sp_client, ref);
+
+	sp_quota_free(client->quota);
+	kfree(client);
 }
 
 /**
@@ -228,15 +238,15 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
 	holes = range->last - range->first + 1 - survey.present;
 
 	/* Claim first: the range may be far larger than any pool. */
-	ret = sp_node_claim(node, holes);
+	ret = sp_node_claim(node, client->quota, holes);
 	if (ret)
 		return ret;
 	ret = reserve_holes(client, range, holes);
 	if (ret) {
-		sp_node_unclaim(node, holes);
+		sp_node_unclaim(node, client->quota, holes);
 		return ret;
 	}
-	ret = sp_node_take(node, holes, &taken);
+	ret = sp_node_take(node, client->quota, holes, &taken);
 	if (ret) {
 		fill_reserved(client, range, NULL);
 		return ret;
@@ -258,7 +268,7 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
  * May sleep, and clears hpages when the node has no zeroed one left.  Never
  * asks the buddy allocator for an hpage.
  *
- * Return: 0, -ENODEV, -ENOMEM, or -EINTR after a fatal signal.
+ * Return: 0, -ENODEV, -EDQUOT, -ENOMEM, or -EINTR after a fatal signal.
  */
 int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 		     u64 *committed, u64 *off_node)
@@ -289,7 +299,7 @@ static unsigned int give_back(struct sp_client *client, struct folio **batch,
 			usleep_range(GIVE_WAIT_US, 2 * GIVE_WAIT_US);
 		for (i = 0, busy = 0; i < count; i++) {
 			if (sp_hpage_idle(batch[i]))
-				sp_node_give(batch[i]);
+				sp_node_give(client->quota, batch[i]);
 			else
 				batch[busy++] = batch[i];
 		}

@@ -41,7 +41,7 @@ static int sp_dev_open(struct inode *inode, struct file *file)
 	/* Past i_size newer kernels refuse to map an hpage. */
 	i_size_write(own, MAX_LFS_FILESIZE);
 
-	client = sp_client_create(own->i_mapping);
+	client = sp_client_create(own->i_mapping, file->f_cred);
 	if (!client) {
 		iput(own);
 		return -ENOMEM;

@@ -10,10 +10,11 @@
  *	mapping->invalidate_lock	faults (shared) against decommit
  *	folio lock			a fault holds it until the core has mapped
  *	xa_lock of sp_client.hpages
- *	sp_node.lock			innermost; nothing sleeps under it
+ *	sp_node.lock			lists, counts; nothing sleeps under it
+ *	charge_lock of quota.c		innermost
  *
- * sp_node.resize_lock is taken by writers of nr_hugepages with nothing held;
- * only sp_node.lock nests inside.
+ * sp_node.resize_lock is taken by writers of nr_hugepages, and accounts_lock of
+ * quota.c by who makes or ends a client, with nothing held.
  */
 #ifndef SLABPOOL_INTERNAL_H
 #define SLABPOOL_INTERNAL_H
@@ -56,10 +57,24 @@ enum sp_state {
 };
 
 /**
+ * enum sp_limit - what can be limited
+ * @SP_LIMIT_CLIENT: hpages charged to one client
+ * @SP_LIMIT_USER: hpages charged to one uid
+ * @SP_NR_LIMITS: their number
+ */
+enum sp_limit {
+	SP_LIMIT_CLIENT,
+	SP_LIMIT_USER,
+	SP_NR_LIMITS,
+};
+
+struct sp_quota;
+
+/**
  * struct sp_node_stats - cumulative counts, guarded by sp_node.lock
  * @commits: hpages handed to clients
  * @decommits: hpages clients gave back, by decommit or close
- * @commit_failures: commits refused for lack of hpages
+ * @commit_failures: commits refused for lack of hpages, not by a quota
  * @inline_zeroed: hpages a committing task had to clear itself
  * @zeroed: hpages cleared, by the worker or inline
  * @zero_ns: time that took
@@ -118,6 +133,7 @@ struct sp_node {
  * @ref: the file and each of its parked hpages
  * @mapping: of the inode this client alone has, so that unmapping reaches
  *	nobody else's; set once, valid until release
+ * @quota: who pays for what it has; set once
  * @hpages: folios by offset in hpages.  Commit adds under @commit_lock,
  *	decommit removes under the invalidate lock, release is alone
  * @commit_lock: makes commits of one client take turns, so that a failing one
@@ -131,6 +147,7 @@ struct sp_node {
 struct sp_client {
 	struct kref ref;
 	struct address_space *mapping;
+	struct sp_quota *quota;
 	struct xarray hpages;
 	struct mutex commit_lock; /* see above */
 	atomic64_t commits;
@@ -170,7 +187,8 @@ int sp_vma_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* in client.c */
 int sp_range_init(struct sp_range *range, u64 offset, u64 length);
-struct sp_client *sp_client_create(struct address_space *mapping);
+struct sp_client *sp_client_create(struct address_space *mapping,
+				   const struct cred *cred);
 void sp_client_release(struct sp_client *client);
 void sp_client_put(struct sp_client *client);
 int sp_client_commit(struct sp_client *client, const struct sp_range *range,
@@ -178,6 +196,15 @@ int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
 		       u32 *hpages, u32 *parked);
 unsigned int sp_client_count(void);
+
+/* in quota.c */
+struct sp_quota *sp_quota_create(const struct cred *cred);
+void sp_quota_free(struct sp_quota *quota);
+unsigned long sp_quota_room(const struct sp_quota *quota);
+int sp_quota_charge(struct sp_quota *quota, unsigned long count);
+void sp_quota_uncharge(struct sp_quota *quota, unsigned long count);
+unsigned long sp_quota_limit(enum sp_limit which);
+void sp_quota_set_limit(enum sp_limit which, unsigned long limit);
 
 /* in node.c */
 struct sp_node *sp_node_get(int nid);
@@ -189,11 +216,13 @@ struct folio *sp_node_pop(struct sp_node *node, enum sp_state from,
 			  enum sp_state to);
 void sp_node_retire(struct sp_node *node, struct folio *folio,
 		    enum sp_state from);
-int sp_node_claim(struct sp_node *node, unsigned long count);
-void sp_node_unclaim(struct sp_node *node, unsigned long count);
-int sp_node_take(struct sp_node *node, unsigned long count,
-		 struct list_head *taken);
-void sp_node_give(struct folio *folio);
+int sp_node_claim(struct sp_node *node, struct sp_quota *quota,
+		  unsigned long count);
+void sp_node_unclaim(struct sp_node *node, struct sp_quota *quota,
+		     unsigned long count);
+int sp_node_take(struct sp_node *node, struct sp_quota *quota,
+		 unsigned long count, struct list_head *taken);
+void sp_node_give(struct sp_quota *quota, struct folio *folio);
 bool sp_node_has_surplus(struct sp_node *node);
 bool sp_node_shrink_one(struct sp_node *node);
 unsigned long sp_node_capacity(struct sp_node *node);

@@ -33,7 +33,9 @@ union args {
 	struct slabpool_ioc_stats stats;
 };
 
-static_assert(sizeof(struct slabpool_ioc_info) == SLABPOOL_IOC_INFO_SIZE_1);
+static_assert(offsetofend(struct slabpool_ioc_info, node_mask) ==
+	      SLABPOOL_IOC_INFO_SIZE_1);
+static_assert(sizeof(struct slabpool_ioc_info) == 184);
 static_assert(sizeof(struct slabpool_ioc_commit) == SLABPOOL_IOC_COMMIT_SIZE_1);
 static_assert(sizeof(struct slabpool_ioc_decommit) ==
 	      SLABPOOL_IOC_DECOMMIT_SIZE_1);
@@ -50,17 +52,22 @@ static long answer(const struct call *call, const void *args, size_t size)
 
 static long ioc_info(const struct call *call, union args *args)
 {
+	struct sp_client *client = call->file->private_data;
 	struct slabpool_ioc_info *info = &args->info;
+	unsigned long left = sp_quota_room(client->quota);
 	struct sp_node *node;
 
 	info->abi = SLABPOOL_ABI_REVISION;
 	info->base_page_size = PAGE_SIZE;
 	info->hpage_size = HPAGE_PMD_SIZE;
 	info->features = SLABPOOL_FEATURE_COMMIT | SLABPOOL_FEATURE_DECOMMIT |
-			 SLABPOOL_FEATURE_ATTACH;
+			 SLABPOOL_FEATURE_ATTACH | SLABPOOL_FEATURE_QUOTA;
 	memset(info->node_mask, 0, sizeof(info->node_mask));
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
 		info->node_mask[node->nid / 64] |= 1ULL << (node->nid % 64);
+	info->max_client_hugepages = sp_quota_limit(SP_LIMIT_CLIENT);
+	info->max_user_hugepages = sp_quota_limit(SP_LIMIT_USER);
+	info->quota_left = left == ULONG_MAX ? U64_MAX : left;
 	return answer(call, info, sizeof(*info));
 }
 

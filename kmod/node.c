@@ -195,19 +195,28 @@ static unsigned long unclaimed(struct sp_node *node)
 }
 
 /**
- * sp_node_claim - promise free hpages to a commit
+ * sp_node_claim - promise free hpages to a commit, and charge them
  * @node: the node
+ * @quota: who pays
  * @count: how many
  *
- * Return: 0, then sp_node_take() or sp_node_unclaim() must follow; or -ENOMEM.
+ * Nothing is charged for a moment only: that could make another's commit fail.
+ *
+ * Return: 0, then sp_node_take() or sp_node_unclaim() must follow; -EDQUOT; or
+ * -ENOMEM when nothing but the number of free hpages is against it.
  */
-int sp_node_claim(struct sp_node *node, unsigned long count)
+int sp_node_claim(struct sp_node *node, struct sp_quota *quota,
+		  unsigned long count)
 {
-	int ret = 0;
+	int ret;
 
 	spin_lock(&node->lock);
 	if (count <= unclaimed(node)) {
-		node->claimed += count;
+		ret = sp_quota_charge(quota, count);
+		if (!ret)
+			node->claimed += count;
+	} else if (count > sp_quota_room(quota)) {
+		ret = -EDQUOT;
 	} else {
 		node->stats.commit_failures++;
 		ret = -ENOMEM;
@@ -219,19 +228,23 @@ int sp_node_claim(struct sp_node *node, unsigned long count)
 /**
  * sp_node_unclaim - give up a claim
  * @node: the node
+ * @quota: who paid
  * @count: as many as were claimed and not taken
  */
-void sp_node_unclaim(struct sp_node *node, unsigned long count)
+void sp_node_unclaim(struct sp_node *node, struct sp_quota *quota,
+		     unsigned long count)
 {
 	spin_lock(&node->lock);
 	node->claimed -= count;
+	sp_quota_uncharge(quota, count);
 	spin_unlock(&node->lock);
 	/* What was claimed may now be surplus. */
 	wake_up(&node->work);
 }
 
 /* Move hpages a failed commit took, still zero, back to the pool. */
-static void untake(struct sp_node *node, struct list_head *taken)
+static void untake(struct sp_node *node, struct sp_quota *quota,
+		   struct list_head *taken)
 {
 	struct folio *folio, *next;
 
@@ -239,6 +252,7 @@ static void untake(struct sp_node *node, struct list_head *taken)
 		list_del(&folio->lru);
 		spin_lock(&node->lock);
 		sp_node_move(node, folio, SP_USED, SP_ZEROED);
+		sp_quota_uncharge(quota, 1);
 		spin_unlock(&node->lock);
 		cond_resched();
 	}
@@ -338,6 +352,7 @@ static int take_one(struct sp_node *node, struct folio **folio)
 /**
  * sp_node_take - take zeroed hpages that were claimed
  * @node: the node
+ * @quota: who paid
  * @count: as many as were claimed
  * @taken: empty list, linked by folio->lru
  *
@@ -346,8 +361,8 @@ static int take_one(struct sp_node *node, struct folio **folio)
  * Return: 0; or -EINTR after a fatal signal, or -ENOMEM when hpages turned out
  * poisoned meanwhile, and then @taken is empty.
  */
-int sp_node_take(struct sp_node *node, unsigned long count,
-		 struct list_head *taken)
+int sp_node_take(struct sp_node *node, struct sp_quota *quota,
+		 unsigned long count, struct list_head *taken)
 {
 	unsigned long left = count;
 	struct folio *folio;
@@ -369,24 +384,26 @@ int sp_node_take(struct sp_node *node, unsigned long count,
 	return 0;
 
 err_untake:
-	untake(node, taken);
+	untake(node, quota, taken);
 	spin_lock(&node->lock);
 	node->stats.commit_failures += ret == -ENOMEM;
 	spin_unlock(&node->lock);
-	sp_node_unclaim(node, left);
+	sp_node_unclaim(node, quota, left);
 	return ret;
 }
 
 /**
  * sp_node_give - return an hpage that nobody can reach any more
+ * @quota: who paid for it
  * @folio: the hpage, in state SP_USED
  */
-void sp_node_give(struct folio *folio)
+void sp_node_give(struct sp_quota *quota, struct folio *folio)
 {
 	struct sp_node *node = nodes[folio_nid(folio)];
 
 	spin_lock(&node->lock);
 	sp_node_move(node, folio, SP_USED, SP_DIRTY);
+	sp_quota_uncharge(quota, 1);
 	node->stats.decommits++;
 	spin_unlock(&node->lock);
 	wake_up(&node->work);

@@ -4,8 +4,8 @@
  * pipe) still has them pinned.  They wait here, visibly, until the last pin is
  * gone; never before does a next owner get them.
  *
- * A parked hpage holds a reference to its client, whose statistics show it,
- * and one to the module: it may outlive the process, the file and all else.
+ * A parked hpage holds a reference to its client, whose statistics show it and
+ * who still pays for it, and one to the module: it may outlive the process, the file and all else.
  */
 #include <linux/module.h>
 
@@ -56,12 +56,13 @@ static void unpark(struct sp_node *node, struct folio *folio)
 
 	folio->private = NULL;
 	atomic_long_dec(&client->node[node->nid].parked);
-	sp_client_put(client);
 
 	spin_lock(&node->lock);
 	/* Whoever unpinned it may have marked it dirty or referenced. */
 	sp_node_move(node, folio, SP_PARKED, SP_DIRTY);
+	sp_quota_uncharge(client->quota, 1);
 	spin_unlock(&node->lock);
+	sp_client_put(client);
 	module_put(THIS_MODULE);
 }
 

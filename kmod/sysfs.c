@@ -30,10 +30,52 @@ static ssize_t clients_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(clients);
 
+static ssize_t limit_store(enum sp_limit which, const char *buf, size_t len)
+{
+	unsigned long limit;
+
+	/* A number too large for a long is as much nonsense as a word. */
+	if (kstrtoul(buf, 10, &limit))
+		return -EINVAL;
+	sp_quota_set_limit(which, limit);
+	return len;
+}
+
+static ssize_t max_client_hugepages_show(struct device *dev,
+					 struct device_attribute *attr,
+					 char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", sp_quota_limit(SP_LIMIT_CLIENT));
+}
+
+static ssize_t max_client_hugepages_store(struct device *dev,
+					  struct device_attribute *attr,
+					  const char *buf, size_t len)
+{
+	return limit_store(SP_LIMIT_CLIENT, buf, len);
+}
+static DEVICE_ATTR_RW(max_client_hugepages);
+
+static ssize_t max_user_hugepages_show(struct device *dev,
+				       struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", sp_quota_limit(SP_LIMIT_USER));
+}
+
+static ssize_t max_user_hugepages_store(struct device *dev,
+					struct device_attribute *attr,
+					const char *buf, size_t len)
+{
+	return limit_store(SP_LIMIT_USER, buf, len);
+}
+static DEVICE_ATTR_RW(max_user_hugepages);
+
 static struct attribute *device_attrs[] = {
 	&dev_attr_abi.attr,
 	&dev_attr_hugepage_size.attr,
 	&dev_attr_clients.attr,
+	&dev_attr_max_client_hugepages.attr,
+	&dev_attr_max_user_hugepages.attr,
 	NULL
 };
 
@@ -103,7 +145,6 @@ static ssize_t nr_hugepages_store(struct kobject *kobj,
 
 	if (!node)
 		return -ENODEV;
-	/* A number too large for a long is as much nonsense as a word. */
 	if (kstrtoul(buf, 10, &target))
 		return -EINVAL;
 	ret = sp_node_resize(node, target);

@@ -35,26 +35,32 @@ FIXTURE(command) {
 
 FIXTURE_VARIANT(command) {
 	unsigned int cmd;
-	unsigned int size;
+	unsigned int size;	/* in the first revision */
+	unsigned int now;	/* in this one */
 	bool changes;
 };
 
 FIXTURE_VARIANT_ADD(command, info) {
 	.cmd = SLABPOOL_IOC_INFO, .size = SLABPOOL_IOC_INFO_SIZE_1,
+	.now = sizeof(struct slabpool_ioc_info),
 };
 FIXTURE_VARIANT_ADD(command, commit) {
 	.cmd = SLABPOOL_IOC_COMMIT, .size = SLABPOOL_IOC_COMMIT_SIZE_1,
+	.now = sizeof(struct slabpool_ioc_commit),
 	.changes = true,
 };
 FIXTURE_VARIANT_ADD(command, decommit) {
 	.cmd = SLABPOOL_IOC_DECOMMIT, .size = SLABPOOL_IOC_DECOMMIT_SIZE_1,
+	.now = sizeof(struct slabpool_ioc_decommit),
 	.changes = true,
 };
 FIXTURE_VARIANT_ADD(command, attach) {
 	.cmd = SLABPOOL_IOC_ATTACH, .size = SLABPOOL_IOC_ATTACH_SIZE_1,
+	.now = sizeof(struct slabpool_ioc_attach),
 };
 FIXTURE_VARIANT_ADD(command, stats) {
 	.cmd = SLABPOOL_IOC_STATS, .size = SLABPOOL_IOC_STATS_SIZE_1,
+	.now = sizeof(struct slabpool_ioc_stats),
 };
 
 /* A valid call with every output poisoned. */
@@ -69,7 +75,7 @@ FIXTURE_SETUP(command)
 	self->map = t_take(self->fd, 0, 1);
 	ASSERT_NE(MAP_FAILED, self->map);
 
-	memset(in->bytes, POISON, variant->size);
+	memset(in->bytes, POISON, variant->now);
 	in->size = variant->size;
 	in->flags = 0;
 	switch (variant->cmd) {
@@ -131,31 +137,47 @@ TEST_F(command, a_size_below_the_first_revision_is_refused)
 
 TEST_F(command, a_newer_structure_with_a_zero_tail_is_accepted)
 {
-	unsigned int extra[] = { 1, 8, 64, 4096 - variant->size };
+	unsigned int extra[] = { 1, 8, 64, 4096 - variant->now };
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(extra); i++) {
 		self->in = self->before;
-		self->in.size = variant->size + extra[i];
+		self->in.size = variant->now + extra[i];
 		EXPECT_EQ(0, call(self->fd, variant->cmd, &self->in));
-		EXPECT_TRUE(t_is_filled(self->in.bytes + variant->size, 0,
+		EXPECT_TRUE(t_is_filled(self->in.bytes + variant->now, 0,
 					extra[i]));
 	}
 }
 
 TEST_F(command, a_newer_structure_with_something_in_its_tail_is_refused)
 {
-	unsigned int extra[] = { 1, 8, 64, 4096 - variant->size };
+	unsigned int extra[] = { 1, 8, 64, 4096 - variant->now };
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(extra); i++) {
 		self->in = self->before;
-		self->in.size = variant->size + extra[i];
+		self->in.size = variant->now + extra[i];
 		self->in.bytes[self->in.size - 1] = 1;
 		EXPECT_EQ(-E2BIG, call(self->fd, variant->cmd, &self->in));
 		EXPECT_EQ(0, memcmp(self->in.bytes + 4, self->before.bytes + 4,
-				    variant->size - 4));
+				    variant->now - 4));
 	}
+}
+
+TEST_F(command, an_older_caller_is_answered_no_further_than_he_knows)
+{
+	memset(self->in.bytes + variant->size, POISON, 64);
+	ASSERT_EQ(0, call(self->fd, variant->cmd, &self->in));
+	EXPECT_TRUE(t_is_filled(self->in.bytes + variant->size, POISON, 64));
+}
+
+TEST_F(command, the_size_of_this_revision_is_answered_in_full)
+{
+	self->in.size = variant->now;
+	ASSERT_EQ(0, call(self->fd, variant->cmd, &self->in));
+	if (variant->now > variant->size)
+		EXPECT_FALSE(t_is_filled(self->in.bytes + variant->size, POISON,
+					 variant->now - variant->size));
 }
 
 TEST_F(command, an_absurd_size_is_refused)
@@ -281,7 +303,8 @@ TEST_F(device, info_tells_revision_sizes_features_and_nodes)
 	EXPECT_EQ(sysconf(_SC_PAGESIZE), info.base_page_size);
 	EXPECT_EQ(self->hpage, info.hpage_size);
 	EXPECT_EQ(SLABPOOL_FEATURE_COMMIT | SLABPOOL_FEATURE_DECOMMIT |
-		  SLABPOOL_FEATURE_ATTACH, info.features);
+		  SLABPOOL_FEATURE_ATTACH | SLABPOOL_FEATURE_QUOTA,
+		  info.features);
 	for (nid = 0; nid < SLABPOOL_MAX_NODES; nid++)
 		EXPECT_EQ(t_node(nid, "total_hugepages") >= 0,
 			  info.node_mask[nid / 64] >> (nid % 64) & 1);

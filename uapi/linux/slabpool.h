@@ -32,6 +32,8 @@
  *		caller's cpuset
  *	EPERM	PROT_EXEC
  *	ENOMEM	the node's pool cannot supply the range
+ *	EDQUOT	the client, or a user who pays for it, would have more than is
+ *		allowed (max_client_hugepages, max_user_hugepages in sysfs)
  *	EINTR	a fatal signal arrived while committing
  *
  * ioctl(2)
@@ -81,6 +83,7 @@
 #define SLABPOOL_FEATURE_COMMIT		(1ULL << 0)
 #define SLABPOOL_FEATURE_DECOMMIT	(1ULL << 1)
 #define SLABPOOL_FEATURE_ATTACH		(1ULL << 2)
+#define SLABPOOL_FEATURE_QUOTA		(1ULL << 3)
 
 /**
  * struct slabpool_ioc_info - SLABPOOL_IOC_INFO
@@ -91,6 +94,11 @@
  * @hpage_size: out: bytes of an hpage
  * @features: out: SLABPOOL_FEATURE_*
  * @node_mask: out: bit n % 64 of word n / 64 is set when node n has a pool
+ * @max_client_hugepages: out: hpages this client may have, 0: no limit
+ * @max_user_hugepages: out: hpages each user who pays for it may have, with all
+ *	clients together, 0: no limit
+ * @quota_left: out: hpages that both limits still leave to this client now;
+ *	all bits set: no limit
  *
  * Any descriptor may ask.
  */
@@ -102,6 +110,9 @@ struct slabpool_ioc_info {
 	__aligned_u64 hpage_size;
 	__aligned_u64 features;
 	__aligned_u64 node_mask[SLABPOOL_MAX_NODES / 64];
+	__aligned_u64 max_client_hugepages;
+	__aligned_u64 max_user_hugepages;
+	__aligned_u64 quota_left;
 };
 
 /**
@@ -117,8 +128,8 @@ struct slabpool_ioc_info {
  * Fill every hole of the range: all or nothing.
  *
  * ENODEV: no such node, a node without memory, or one outside the caller's
- * cpuset.  ENOMEM: the node's pool cannot supply that many.  EINTR: a fatal
- * signal.
+ * cpuset.  EDQUOT: a limit does not allow that many.  ENOMEM: the node's pool
+ * cannot supply them.  EINTR: a fatal signal.
  */
 struct slabpool_ioc_commit {
 	__u32 size;
