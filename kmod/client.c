@@ -49,6 +49,12 @@ int sp_range_init(struct sp_range *range, u64 offset, u64 length)
 	return 0;
 }
 
+static struct sp_holding *holding_of(struct sp_client *client,
+				     const struct sp_node *node)
+{
+	return &client->node[node->nid].holding;
+}
+
 /**
  * sp_client_create - make an empty client
  * @mapping: of its own inode, which must outlive sp_client_release()
@@ -60,6 +66,7 @@ struct sp_client *sp_client_create(struct address_space *mapping,
 				   const struct cred *cred)
 {
 	struct sp_client *client;
+	struct sp_node *node;
 
 	client = kzalloc(struct_size(client, node, nr_node_ids),
 			 GFP_KERNEL_ACCOUNT);
@@ -71,6 +78,8 @@ struct sp_client *sp_client_create(struct address_space *mapping,
 		return NULL;
 	}
 
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
+		holding_of(client, node)->quota = client->quota;
 	kref_init(&client->ref);
 	client->mapping = mapping;
 	xa_init_flags(&client->hpages, XA_FLAGS_ACCOUNT);
@@ -227,6 +236,7 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
 {
 	LIST_HEAD(taken);
 	struct survey survey;
+	struct sp_holding *holding = holding_of(client, node);
 	unsigned long holes;
 	int ret;
 
@@ -238,15 +248,15 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
 	holes = range->last - range->first + 1 - survey.present;
 
 	/* Claim first: the range may be far larger than any pool. */
-	ret = sp_node_claim(node, client->quota, holes);
+	ret = sp_node_claim(node, holding, holes);
 	if (ret)
 		return ret;
 	ret = reserve_holes(client, range, holes);
 	if (ret) {
-		sp_node_unclaim(node, client->quota, holes);
+		sp_node_unclaim(node, holding, holes);
 		return ret;
 	}
-	ret = sp_node_take(node, client->quota, holes, &taken);
+	ret = sp_node_take(node, holding, holes, &taken);
 	if (ret) {
 		fill_reserved(client, range, NULL);
 		return ret;
@@ -285,6 +295,25 @@ int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 	return ret;
 }
 
+/**
+ * sp_client_reserve - guarantee hpages of a node to a client
+ * @client: the client
+ * @nid: the node
+ * @count: how many in all: what it holds of the node is part of them
+ *
+ * Return: 0, -ENODEV, -EDQUOT or -ENOMEM.
+ */
+int sp_client_reserve(struct sp_client *client, int nid, u64 count)
+{
+	struct sp_node *node = sp_node_for_commit(nid);
+
+	if (!node)
+		return -ENODEV;
+	if (count > ULONG_MAX)
+		return -ENOMEM;
+	return sp_node_reserve(node, holding_of(client, node), count);
+}
+
 /*
  * Hand disowned hpages to their pools.  A second reference is often gone in a
  * moment (a fault or GUP that lost a race); what stays busy is parked.
@@ -293,15 +322,19 @@ static unsigned int give_back(struct sp_client *client, struct folio **batch,
 			      unsigned int count)
 {
 	unsigned int i, busy, try;
+	struct sp_node *node;
 
 	for (try = 0; count && try < GIVE_TRIES; try++) {
 		if (try)
 			usleep_range(GIVE_WAIT_US, 2 * GIVE_WAIT_US);
 		for (i = 0, busy = 0; i < count; i++) {
-			if (sp_hpage_idle(batch[i]))
-				sp_node_give(client->quota, batch[i]);
-			else
+			if (!sp_hpage_idle(batch[i])) {
 				batch[busy++] = batch[i];
+				continue;
+			}
+			node = sp_node_get(folio_nid(batch[i]));
+			sp_node_give(node, holding_of(client, node), batch[i],
+				     SP_USED);
 		}
 		count = busy;
 	}
@@ -386,7 +419,10 @@ void sp_client_release(struct sp_client *client)
 	struct folio *batch[SP_BATCH], *folio;
 	unsigned int count = 0;
 	unsigned long index;
+	struct sp_node *node;
 
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
+		sp_node_reserve(node, holding_of(client, node), 0);
 	xa_for_each(&client->hpages, index, folio) {
 		disown(client, folio);
 		batch[count++] = folio;

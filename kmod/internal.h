@@ -101,6 +101,7 @@ struct sp_node_stats {
  * @total: hpages owned, without the poisoned; guarded by @lock
  * @target: hpages wanted (nr_hugepages); guarded by @lock
  * @claimed: free hpages promised to commits under way; guarded by @lock
+ * @reserved: free hpages set aside for guarantees; guarded by @lock
  * @poisoned: hpages with a hardware error, kept for ever; guarded by @lock
  * @stats: guarded by @lock
  * @pte_fallbacks: atomic, relaxed: statistics
@@ -118,6 +119,7 @@ struct sp_node {
 	unsigned long total;
 	unsigned long target;
 	unsigned long claimed;
+	unsigned long reserved;
 	unsigned long poisoned;
 	struct sp_node_stats stats;
 	atomic64_t pte_fallbacks;
@@ -126,6 +128,21 @@ struct sp_node {
 	wait_queue_head_t work;
 	wait_queue_head_t zeroed;
 	struct kobject *kobj;
+};
+
+/**
+ * struct sp_holding - what a client has of one node
+ * @quota: who pays for it; set once
+ * @held: hpages committed, parked or claimed; guarded by sp_node.lock
+ * @guarantee: hpages it may hold in any case; written under sp_node.lock
+ *
+ * What of the guarantee is not held is set aside in the node, and what is held
+ * or set aside is charged.
+ */
+struct sp_holding {
+	struct sp_quota *quota;
+	unsigned long held;
+	unsigned long guarantee;
 };
 
 /**
@@ -141,8 +158,8 @@ struct sp_node {
  * @commits: atomic, relaxed: statistics
  * @decommits: likewise
  * @pte_fallbacks: likewise
- * @node: by node number: hpages held, and given back but pinned; atomic,
- *	relaxed: statistics
+ * @node: by node number: what the node knows of it; hpages it maps from, and
+ *	given back but pinned, both atomic, relaxed: statistics
  */
 struct sp_client {
 	struct kref ref;
@@ -154,6 +171,7 @@ struct sp_client {
 	atomic64_t decommits;
 	atomic64_t pte_fallbacks;
 	struct {
+		struct sp_holding holding;
 		atomic_long_t committed;
 		atomic_long_t parked;
 	} node[];
@@ -193,6 +211,7 @@ void sp_client_release(struct sp_client *client);
 void sp_client_put(struct sp_client *client);
 int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 		     u64 *committed, u64 *off_node);
+int sp_client_reserve(struct sp_client *client, int nid, u64 count);
 int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
 		       u32 *hpages, u32 *parked);
 unsigned int sp_client_count(void);
@@ -216,13 +235,16 @@ struct folio *sp_node_pop(struct sp_node *node, enum sp_state from,
 			  enum sp_state to);
 void sp_node_retire(struct sp_node *node, struct folio *folio,
 		    enum sp_state from);
-int sp_node_claim(struct sp_node *node, struct sp_quota *quota,
+int sp_node_reserve(struct sp_node *node, struct sp_holding *holding,
+		    unsigned long guarantee);
+int sp_node_claim(struct sp_node *node, struct sp_holding *holding,
 		  unsigned long count);
-void sp_node_unclaim(struct sp_node *node, struct sp_quota *quota,
+void sp_node_unclaim(struct sp_node *node, struct sp_holding *holding,
 		     unsigned long count);
-int sp_node_take(struct sp_node *node, struct sp_quota *quota,
+int sp_node_take(struct sp_node *node, struct sp_holding *holding,
 		 unsigned long count, struct list_head *taken);
-void sp_node_give(struct sp_quota *quota, struct folio *folio);
+void sp_node_give(struct sp_node *node, struct sp_holding *holding,
+		  struct folio *folio, enum sp_state from);
 bool sp_node_has_surplus(struct sp_node *node);
 bool sp_node_shrink_one(struct sp_node *node);
 unsigned long sp_node_capacity(struct sp_node *node);

@@ -31,6 +31,7 @@ union args {
 	struct slabpool_ioc_decommit decommit;
 	struct slabpool_ioc_attach attach;
 	struct slabpool_ioc_stats stats;
+	struct slabpool_ioc_reserve reserve;
 };
 
 static_assert(offsetofend(struct slabpool_ioc_info, node_mask) ==
@@ -40,7 +41,11 @@ static_assert(sizeof(struct slabpool_ioc_commit) == SLABPOOL_IOC_COMMIT_SIZE_1);
 static_assert(sizeof(struct slabpool_ioc_decommit) ==
 	      SLABPOOL_IOC_DECOMMIT_SIZE_1);
 static_assert(sizeof(struct slabpool_ioc_attach) == SLABPOOL_IOC_ATTACH_SIZE_1);
-static_assert(sizeof(struct slabpool_ioc_stats) == SLABPOOL_IOC_STATS_SIZE_1);
+static_assert(offsetofend(struct slabpool_ioc_stats, pte_fallbacks) ==
+	      SLABPOOL_IOC_STATS_SIZE_1);
+static_assert(sizeof(struct slabpool_ioc_stats) == 64);
+static_assert(sizeof(struct slabpool_ioc_reserve) ==
+	      SLABPOOL_IOC_RESERVE_SIZE_1);
 static_assert(sizeof(struct slabpool_range) == 32);
 
 /* An older caller gets the part he knows, a newer one keeps his zero tail. */
@@ -61,7 +66,8 @@ static long ioc_info(const struct call *call, union args *args)
 	info->base_page_size = PAGE_SIZE;
 	info->hpage_size = HPAGE_PMD_SIZE;
 	info->features = SLABPOOL_FEATURE_COMMIT | SLABPOOL_FEATURE_DECOMMIT |
-			 SLABPOOL_FEATURE_ATTACH | SLABPOOL_FEATURE_QUOTA;
+			 SLABPOOL_FEATURE_ATTACH | SLABPOOL_FEATURE_QUOTA |
+			 SLABPOOL_FEATURE_RESERVE;
 	memset(info->node_mask, 0, sizeof(info->node_mask));
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
 		info->node_mask[node->nid / 64] |= 1ULL << (node->nid % 64);
@@ -209,6 +215,7 @@ static long ioc_stats(const struct call *call, union args *args)
 
 	stats->committed = 0;
 	stats->parked = 0;
+	stats->guarantee = 0;
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
 		if (stats->node != SLABPOOL_NODE_LOCAL &&
 		    stats->node != node->nid)
@@ -217,11 +224,23 @@ static long ioc_stats(const struct call *call, union args *args)
 			atomic_long_read(&client->node[node->nid].committed);
 		stats->parked +=
 			atomic_long_read(&client->node[node->nid].parked);
+		stats->guarantee +=
+			READ_ONCE(client->node[node->nid].holding.guarantee);
 	}
 	stats->commits = atomic64_read(&client->commits);
 	stats->decommits = atomic64_read(&client->decommits);
 	stats->pte_fallbacks = atomic64_read(&client->pte_fallbacks);
 	return answer(call, stats, sizeof(*stats));
+}
+
+static long ioc_reserve(const struct call *call, union args *args)
+{
+	struct slabpool_ioc_reserve *reserve = &args->reserve;
+
+	if (reserve->reserved || reserve->node < 0)
+		return -EINVAL;
+	return sp_client_reserve(call->file->private_data, reserve->node,
+				 reserve->count);
 }
 
 /**
@@ -255,6 +274,7 @@ static const struct command commands[] = {
 	COMMAND(DECOMMIT, decommit, true),
 	COMMAND(ATTACH, attach, false),
 	COMMAND(STATS, stats, false),
+	COMMAND(RESERVE, reserve, true),
 };
 
 /**

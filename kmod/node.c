@@ -5,11 +5,14 @@
  *
  *	total == zeroed + dirty + zeroing + parked + used
  *
- * Poisoned hpages have left the total.  A commit first claims its number, then
- * takes: two large commits at once cannot both fail over the last hpages, and
- * a commit that cannot succeed takes nothing.
+ *	claimed + reserved <= zeroed + dirty + zeroing
  *
- * Nobody here knows clients; nobody else changes an hpage's state.
+ * Poisoned hpages have left the total, and may be missing on the right of the
+ * second line.  A commit first claims its number, then takes: two large commits
+ * at once cannot both fail over the last hpages, and a commit that cannot succeed
+ * takes nothing.  Out of its guarantee a client may always claim.
+ *
+ * Nobody here knows clients, only what each holds of a node; nobody else changes an hpage's state.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -53,6 +56,17 @@ struct sp_node *sp_node_next(const struct sp_node *node)
 	return sp_node_get(nid);
 }
 
+/**
+ * sp_node_capacity - hpages a node could hold at most
+ * @node: the node
+ *
+ * Return: the number; asking for more is nonsense.
+ */
+unsigned long sp_node_capacity(struct sp_node *node)
+{
+	return node_present_pages(node->nid) >> HPAGE_PMD_ORDER;
+}
+
 /* The calling CPU's node; where that has no memory, the nearest that has. */
 static int local_node(void)
 {
@@ -85,6 +99,11 @@ struct sp_node *sp_node_for_commit(int nid)
 	return node;
 }
 
+static unsigned long free_hpages(const struct sp_node *node)
+{
+	return node->nr[SP_ZEROED] + node->nr[SP_DIRTY] + node->nr[SP_ZEROING];
+}
+
 static void node_check(struct sp_node *node)
 {
 #if defined(CONFIG_DEBUG_VM) || defined(SLABPOOL_DEBUG)
@@ -94,6 +113,14 @@ static void node_check(struct sp_node *node)
 	for (state = 0; state < SP_NR_STATES; state++)
 		sum += node->nr[state];
 	WARN_ON_ONCE(sum != node->total);
+#endif
+}
+
+static void claims_check(struct sp_node *node)
+{
+#if defined(CONFIG_DEBUG_VM) || defined(SLABPOOL_DEBUG)
+	WARN_ON_ONCE(node->claimed + node->reserved >
+		     free_hpages(node) + node->poisoned);
 #endif
 }
 
@@ -179,6 +206,7 @@ void sp_node_retire(struct sp_node *node, struct folio *folio,
 	spin_lock(&node->lock);
 	leave_total(node, from);
 	retire_locked(node, folio);
+	claims_check(node);
 	spin_unlock(&node->lock);
 	/* Whoever waits for it waits in vain. */
 	wake_up(&node->zeroed);
@@ -186,41 +214,123 @@ void sp_node_retire(struct sp_node *node, struct folio *folio,
 
 static unsigned long unclaimed(struct sp_node *node)
 {
-	unsigned long spare;
+	unsigned long free = free_hpages(node);
 
 	lockdep_assert_held(&node->lock);
 
-	spare = node->nr[SP_ZEROED] + node->nr[SP_DIRTY] + node->nr[SP_ZEROING];
-	return spare > node->claimed ? spare - node->claimed : 0;
+	return free > node->claimed ? free - node->claimed : 0;
+}
+
+/* Free hpages that nobody has been promised. */
+static unsigned long spare(struct sp_node *node)
+{
+	unsigned long left = unclaimed(node);
+
+	return left > node->reserved ? left - node->reserved : 0;
+}
+
+/* What of a guarantee is not held. */
+static unsigned long outstanding(unsigned long held, unsigned long guarantee)
+{
+	return guarantee > held ? guarantee - held : 0;
+}
+
+/* Why @more hpages that are not there cannot be had. */
+static int refusal(const struct sp_holding *holding, unsigned long more)
+{
+	return more > sp_quota_room(holding->quota) ? -EDQUOT : -ENOMEM;
+}
+
+/*
+ * Change what is held and guaranteed.  What that adds to the sum of held and set
+ * aside must be spare, and is charged; what it takes away is uncharged.  Nothing
+ * is charged for a moment only: that could make another's commit fail.
+ */
+static int holding_set(struct sp_node *node, struct sp_holding *holding,
+		       unsigned long held, unsigned long guarantee)
+{
+	unsigned long before = outstanding(holding->held, holding->guarantee);
+	unsigned long after = outstanding(held, guarantee);
+	long more = held + after - holding->held - before;
+	int ret;
+
+	lockdep_assert_held(&node->lock);
+
+	if (more > 0) {
+		if (more > spare(node))
+			return refusal(holding, more);
+		ret = sp_quota_charge(holding->quota, more);
+		if (ret)
+			return ret;
+	} else if (more < 0) {
+		sp_quota_uncharge(holding->quota, -more);
+	}
+	node->reserved += after - before;
+	holding->held = held;
+	WRITE_ONCE(holding->guarantee, guarantee);
+	return 0;
+}
+
+/* Fewer are held: that cannot fail. */
+static void let_go(struct sp_node *node, struct sp_holding *holding,
+		   unsigned long count)
+{
+	holding_set(node, holding, holding->held - count, holding->guarantee);
+	claims_check(node);
+}
+
+/**
+ * sp_node_reserve - guarantee hpages to a client
+ * @node: the node
+ * @holding: the client's
+ * @guarantee: how many it may hold in any case, with those it holds already
+ *
+ * Return: 0, -EDQUOT, or -ENOMEM when there are not as many.
+ */
+int sp_node_reserve(struct sp_node *node, struct sp_holding *holding,
+		    unsigned long guarantee)
+{
+	int ret;
+
+	if (guarantee > sp_node_capacity(node))
+		return -ENOMEM;
+
+	spin_lock(&node->lock);
+	ret = holding_set(node, holding, holding->held, guarantee);
+	claims_check(node);
+	spin_unlock(&node->lock);
+	/* What was set aside may now be surplus. */
+	wake_up(&node->work);
+	return ret;
 }
 
 /**
  * sp_node_claim - promise free hpages to a commit, and charge them
  * @node: the node
- * @quota: who pays
+ * @holding: the client's
  * @count: how many
- *
- * Nothing is charged for a moment only: that could make another's commit fail.
  *
  * Return: 0, then sp_node_take() or sp_node_unclaim() must follow; -EDQUOT; or
  * -ENOMEM when nothing but the number of free hpages is against it.
  */
-int sp_node_claim(struct sp_node *node, struct sp_quota *quota,
+int sp_node_claim(struct sp_node *node, struct sp_holding *holding,
 		  unsigned long count)
 {
+	unsigned long own;
 	int ret;
 
 	spin_lock(&node->lock);
-	if (count <= unclaimed(node)) {
-		ret = sp_quota_charge(quota, count);
-		if (!ret)
-			node->claimed += count;
-	} else if (count > sp_quota_room(quota)) {
-		ret = -EDQUOT;
-	} else {
-		node->stats.commit_failures++;
-		ret = -ENOMEM;
-	}
+	own = outstanding(holding->held, holding->guarantee);
+	/* Not even a guarantee helps when hpages were poisoned. */
+	if (count > unclaimed(node))
+		ret = refusal(holding, count - min(count, own));
+	else
+		ret = holding_set(node, holding, holding->held + count,
+				  holding->guarantee);
+	if (!ret)
+		node->claimed += count;
+	node->stats.commit_failures += ret == -ENOMEM;
+	claims_check(node);
 	spin_unlock(&node->lock);
 	return ret;
 }
@@ -228,22 +338,22 @@ int sp_node_claim(struct sp_node *node, struct sp_quota *quota,
 /**
  * sp_node_unclaim - give up a claim
  * @node: the node
- * @quota: who paid
+ * @holding: the client's
  * @count: as many as were claimed and not taken
  */
-void sp_node_unclaim(struct sp_node *node, struct sp_quota *quota,
+void sp_node_unclaim(struct sp_node *node, struct sp_holding *holding,
 		     unsigned long count)
 {
 	spin_lock(&node->lock);
 	node->claimed -= count;
-	sp_quota_uncharge(quota, count);
+	let_go(node, holding, count);
 	spin_unlock(&node->lock);
 	/* What was claimed may now be surplus. */
 	wake_up(&node->work);
 }
 
 /* Move hpages a failed commit took, still zero, back to the pool. */
-static void untake(struct sp_node *node, struct sp_quota *quota,
+static void untake(struct sp_node *node, struct sp_holding *holding,
 		   struct list_head *taken)
 {
 	struct folio *folio, *next;
@@ -252,7 +362,7 @@ static void untake(struct sp_node *node, struct sp_quota *quota,
 		list_del(&folio->lru);
 		spin_lock(&node->lock);
 		sp_node_move(node, folio, SP_USED, SP_ZEROED);
-		sp_quota_uncharge(quota, 1);
+		let_go(node, holding, 1);
 		spin_unlock(&node->lock);
 		cond_resched();
 	}
@@ -283,6 +393,7 @@ static struct folio *take_zeroed(struct sp_node *node)
 	folio = pop_locked(node, SP_ZEROED, SP_USED);
 	if (folio)
 		node->claimed--;
+	claims_check(node);
 	spin_unlock(&node->lock);
 	return folio;
 }
@@ -297,6 +408,7 @@ static struct folio *take_dirty(struct sp_node *node)
 	spin_lock(&node->lock);
 	sp_node_move(node, folio, SP_ZEROING, SP_USED);
 	node->claimed--;
+	claims_check(node);
 	node->stats.inline_zeroed++;
 	spin_unlock(&node->lock);
 	/* Whoever waits for what is being cleared must look again. */
@@ -320,8 +432,11 @@ static bool verified(struct sp_node *node, struct folio *folio)
 	     node->nid);
 	spin_lock(&node->lock);
 	node->claimed++;
+	leave_total(node, SP_USED);
+	retire_locked(node, folio);
+	claims_check(node);
 	spin_unlock(&node->lock);
-	sp_node_retire(node, folio, SP_USED);
+	wake_up(&node->zeroed);
 	return false;
 }
 
@@ -343,8 +458,7 @@ static int take_one(struct sp_node *node, struct folio **folio)
 	if (wait_event_killable(node->zeroed, takeable(node)))
 		return -EINTR;
 	spin_lock(&node->lock);
-	none = !(node->nr[SP_ZEROED] + node->nr[SP_DIRTY] +
-		 node->nr[SP_ZEROING]);
+	none = !free_hpages(node);
 	spin_unlock(&node->lock);
 	return none ? -ENOMEM : -EAGAIN;
 }
@@ -352,7 +466,7 @@ static int take_one(struct sp_node *node, struct folio **folio)
 /**
  * sp_node_take - take zeroed hpages that were claimed
  * @node: the node
- * @quota: who paid
+ * @holding: the client's
  * @count: as many as were claimed
  * @taken: empty list, linked by folio->lru
  *
@@ -361,7 +475,7 @@ static int take_one(struct sp_node *node, struct folio **folio)
  * Return: 0; or -EINTR after a fatal signal, or -ENOMEM when hpages turned out
  * poisoned meanwhile, and then @taken is empty.
  */
-int sp_node_take(struct sp_node *node, struct sp_quota *quota,
+int sp_node_take(struct sp_node *node, struct sp_holding *holding,
 		 unsigned long count, struct list_head *taken)
 {
 	unsigned long left = count;
@@ -384,27 +498,32 @@ int sp_node_take(struct sp_node *node, struct sp_quota *quota,
 	return 0;
 
 err_untake:
-	untake(node, quota, taken);
+	untake(node, holding, taken);
 	spin_lock(&node->lock);
 	node->stats.commit_failures += ret == -ENOMEM;
 	spin_unlock(&node->lock);
-	sp_node_unclaim(node, quota, left);
+	sp_node_unclaim(node, holding, left);
 	return ret;
 }
 
 /**
  * sp_node_give - return an hpage that nobody can reach any more
- * @quota: who paid for it
- * @folio: the hpage, in state SP_USED
+ * @node: its node
+ * @holding: its client's
+ * @folio: the hpage
+ * @from: the state it is in, SP_USED or SP_PARKED
+ *
+ * It is free, uncharged and, where the client was guaranteed it, set aside again
+ * in one moment.
  */
-void sp_node_give(struct sp_quota *quota, struct folio *folio)
+void sp_node_give(struct sp_node *node, struct sp_holding *holding,
+		  struct folio *folio, enum sp_state from)
 {
-	struct sp_node *node = nodes[folio_nid(folio)];
-
 	spin_lock(&node->lock);
-	sp_node_move(node, folio, SP_USED, SP_DIRTY);
-	sp_quota_uncharge(quota, 1);
-	node->stats.decommits++;
+	sp_node_move(node, folio, from, SP_DIRTY);
+	let_go(node, holding, 1);
+	/* What was parked was counted then. */
+	node->stats.decommits += from == SP_USED;
 	spin_unlock(&node->lock);
 	wake_up(&node->work);
 	wake_up(&node->zeroed);
@@ -432,7 +551,7 @@ static void hpage_free(struct folio *folio)
 
 static bool surplus_locked(struct sp_node *node)
 {
-	return node->total > node->target && unclaimed(node) &&
+	return node->total > node->target && spare(node) &&
 	       node->nr[SP_ZEROED] + node->nr[SP_DIRTY];
 }
 
@@ -475,6 +594,7 @@ bool sp_node_shrink_one(struct sp_node *node)
 			retire_locked(node, folio);
 		else
 			node->stats.shrunk++;
+		claims_check(node);
 	}
 	spin_unlock(&node->lock);
 	if (folio && !poisoned)
@@ -513,17 +633,6 @@ static unsigned long missing(struct sp_node *node, bool give_up)
 	}
 	spin_unlock(&node->lock);
 	return count;
-}
-
-/**
- * sp_node_capacity - hpages a node could hold at most
- * @node: the node
- *
- * Return: the number; asking for more is nonsense.
- */
-unsigned long sp_node_capacity(struct sp_node *node)
-{
-	return node_present_pages(node->nid) >> HPAGE_PMD_ORDER;
 }
 
 /**
@@ -593,7 +702,7 @@ static void node_destroy(struct sp_node *node)
 	node->target = 0;
 	while (sp_node_shrink_one(node))
 		cond_resched();
-	WARN_ON_ONCE(node->total);
+	WARN_ON_ONCE(node->total || node->claimed || node->reserved);
 	kfree(node);
 }
 

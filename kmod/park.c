@@ -56,14 +56,14 @@ static void unpark(struct sp_node *node, struct folio *folio)
 
 	folio->private = NULL;
 	atomic_long_dec(&client->node[node->nid].parked);
-
-	spin_lock(&node->lock);
-	/* Whoever unpinned it may have marked it dirty or referenced. */
-	sp_node_move(node, folio, SP_PARKED, SP_DIRTY);
-	sp_quota_uncharge(client->quota, 1);
-	spin_unlock(&node->lock);
-	sp_client_put(client);
+	/*
+	 * Before the hpage is seen to be free: then nothing may keep the module.
+	 * Its exit waits for the worker, which this is.
+	 */
 	module_put(THIS_MODULE);
+	/* Whoever unpinned it may have marked it dirty or referenced. */
+	sp_node_give(node, &client->node[node->nid].holding, folio, SP_PARKED);
+	sp_client_put(client);
 }
 
 /**

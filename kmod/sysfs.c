@@ -157,6 +157,7 @@ NODE_ATTR_RO(total_hugepages, node->total);
 NODE_ATTR_RO(zeroed_hugepages, node->nr[SP_ZEROED]);
 NODE_ATTR_RO(dirty_hugepages, node->nr[SP_DIRTY] + node->nr[SP_ZEROING]);
 NODE_ATTR_RO(used_hugepages, node->nr[SP_USED]);
+NODE_ATTR_RO(reserved_hugepages, node->reserved);
 NODE_ATTR_RO(parked_hugepages, node->nr[SP_PARKED]);
 NODE_ATTR_RO(poisoned_hugepages, node->poisoned);
 
@@ -166,6 +167,7 @@ static struct attribute *node_attrs[] = {
 	&zeroed_hugepages_attr.attr,
 	&dirty_hugepages_attr.attr,
 	&used_hugepages_attr.attr,
+	&reserved_hugepages_attr.attr,
 	&parked_hugepages_attr.attr,
 	&poisoned_hugepages_attr.attr,
 	NULL

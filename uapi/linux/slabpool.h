@@ -78,12 +78,14 @@
 #define SLABPOOL_IOC_DECOMMIT	_IO(SLABPOOL_IOC_MAGIC, 0x02)
 #define SLABPOOL_IOC_ATTACH	_IO(SLABPOOL_IOC_MAGIC, 0x03)
 #define SLABPOOL_IOC_STATS	_IO(SLABPOOL_IOC_MAGIC, 0x04)
+#define SLABPOOL_IOC_RESERVE	_IO(SLABPOOL_IOC_MAGIC, 0x05)
 
 /* Feature bits of struct slabpool_ioc_info; probe these, not versions. */
 #define SLABPOOL_FEATURE_COMMIT		(1ULL << 0)
 #define SLABPOOL_FEATURE_DECOMMIT	(1ULL << 1)
 #define SLABPOOL_FEATURE_ATTACH		(1ULL << 2)
 #define SLABPOOL_FEATURE_QUOTA		(1ULL << 3)
+#define SLABPOOL_FEATURE_RESERVE	(1ULL << 4)
 
 /**
  * struct slabpool_ioc_info - SLABPOOL_IOC_INFO
@@ -218,6 +220,7 @@ struct slabpool_ioc_attach {
  * @decommits: out: hpages given back since then, all nodes
  * @pte_fallbacks: out: faults since then that mapped a base page where an
  *	hpage was meant, all nodes
+ * @guarantee: out: hpages guaranteed to this client there, by RESERVE
  *
  * Any descriptor may ask.  EINVAL: no such node.
  */
@@ -231,6 +234,33 @@ struct slabpool_ioc_stats {
 	__aligned_u64 commits;
 	__aligned_u64 decommits;
 	__aligned_u64 pte_fallbacks;
+	__aligned_u64 guarantee;
+};
+
+/**
+ * struct slabpool_ioc_reserve - SLABPOOL_IOC_RESERVE
+ * @size: in: sizeof(struct slabpool_ioc_reserve)
+ * @flags: in: 0
+ * @node: in: a node, not SLABPOOL_NODE_LOCAL
+ * @reserved: in: 0
+ * @count: in: hpages of that node guaranteed to this client from now on, in all:
+ *	what it has committed or parked there is part of them.  0 ends it.
+ *
+ * Up to the guarantee, a commit by this client (with COMMIT or mmap) fails neither
+ * for lack of hpages nor by a limit: what is missing to it is set aside in the
+ * pool, which does not shrink below that, and is charged already.  Hpages that turn
+ * out to have a memory error are the one exception.
+ *
+ * The guarantee is the client's and ends with it; what it gives back is set aside
+ * again.  ENODEV: as for COMMIT.  EDQUOT: a limit does not allow as many.  ENOMEM:
+ * the pool has not as many to spare.  Then the guarantee is what it was.
+ */
+struct slabpool_ioc_reserve {
+	__u32 size;
+	__u32 flags;
+	__s32 node;
+	__u32 reserved;
+	__aligned_u64 count;
 };
 
 /* First-revision sizes: what the oldest caller sends. */
@@ -239,5 +269,6 @@ struct slabpool_ioc_stats {
 #define SLABPOOL_IOC_DECOMMIT_SIZE_1	24
 #define SLABPOOL_IOC_ATTACH_SIZE_1	24
 #define SLABPOOL_IOC_STATS_SIZE_1	56
+#define SLABPOOL_IOC_RESERVE_SIZE_1	24
 
 #endif /* _UAPI_LINUX_SLABPOOL_H */
