@@ -23,6 +23,9 @@
 
 static atomic_t nr_clients = ATOMIC_INIT(0);
 
+/* Makes claims on several nodes take turns. */
+static DEFINE_MUTEX(fallback_lock);
+
 /**
  * sp_range_init - check a range of offsets as the ABI defines it
  * @range: filled on success
@@ -230,13 +233,146 @@ static int reserve_holes(struct sp_client *client, const struct sp_range *range,
 	return ret;
 }
 
+/* Give up what is claimed on all nodes. */
+static void unclaim_all(struct sp_client *client)
+{
+	struct sp_node *node;
+	unsigned long *claimed;
+
+	lockdep_assert_held(&client->commit_lock);
+
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
+		claimed = &client->node[node->nid].claimed;
+		if (*claimed)
+			sp_node_unclaim(node, holding_of(client, node),
+					*claimed);
+		*claimed = 0;
+	}
+}
+
+static int claim_on(struct sp_client *client, struct sp_node *node,
+		    unsigned long count)
+{
+	int ret = sp_node_claim(node, holding_of(client, node), count);
+
+	if (!ret)
+		client->node[node->nid].claimed = count;
+	return ret;
+}
+
+/* Do the nodes have as many together?  Who cannot succeed claims nothing. */
+static int enough(struct sp_client *client, int nid, nodemask_t left,
+		  unsigned long count)
+{
+	unsigned long sum = 0;
+	struct sp_node *node;
+
+	while (sum < count) {
+		node = sp_node_nearest(nid, &left);
+		if (!node)
+			return -ENOMEM;
+		sum += sp_node_available(node, holding_of(client, node));
+	}
+	return 0;
+}
+
+/*
+ * Claim from the node and then from the nearest others.  One at a time: of two
+ * that would each take a part of what the other needs, both would fail.
+ */
+static int claim_near(struct sp_client *client, int nid, nodemask_t left,
+		      unsigned long count)
+{
+	struct sp_node *node;
+	unsigned long part;
+	int ret;
+
+	mutex_lock(&fallback_lock);
+	ret = enough(client, nid, left, count);
+	while (!ret && count) {
+		node = sp_node_nearest(nid, &left);
+		if (!node) {
+			ret = -ENOMEM;
+			break;
+		}
+		part = min(count, sp_node_available(node,
+						    holding_of(client, node)));
+		/* Another took it meanwhile: the next node may do. */
+		ret = claim_on(client, node, part);
+		if (!ret)
+			count -= part;
+		else if (ret == -ENOMEM)
+			ret = 0;
+	}
+	if (ret)
+		unclaim_all(client);
+	mutex_unlock(&fallback_lock);
+	return ret;
+}
+
+/* What was claimed is in the client: count it; how many are not of @asked? */
+static unsigned long count_commit(struct sp_client *client,
+				  struct sp_node *asked)
+{
+	unsigned long elsewhere = 0;
+	unsigned long *claimed;
+	struct sp_node *node;
+
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
+		claimed = &client->node[node->nid].claimed;
+		if (*claimed)
+			sp_node_count(node, &node->stats.commits, *claimed);
+		if (node != asked)
+			elsewhere += *claimed;
+		*claimed = 0;
+	}
+	if (elsewhere)
+		sp_node_count(asked, &asked->stats.fallbacks, elsewhere);
+	return elsewhere;
+}
+
+/* Take what is claimed, on whatever nodes; the claims then say what was taken. */
+static int take_all(struct sp_client *client, struct list_head *taken)
+{
+	struct folio *folio, *next;
+	struct sp_node *node, *done;
+	unsigned long claimed;
+	LIST_HEAD(part);
+	int ret;
+
+	lockdep_assert_held(&client->commit_lock);
+
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
+		claimed = client->node[node->nid].claimed;
+		ret = sp_node_take(node, holding_of(client, node), claimed,
+				   &part);
+		if (ret)
+			goto err_untake;
+		list_splice_tail_init(&part, taken);
+	}
+	return 0;
+
+err_untake:
+	/* Up to this node they are used up. */
+	for (done = sp_node_next(NULL); done != node; done = sp_node_next(done))
+		client->node[done->nid].claimed = 0;
+	client->node[node->nid].claimed = 0;
+	unclaim_all(client);
+	list_for_each_entry_safe(folio, next, taken, lru) {
+		list_del(&folio->lru);
+		node = sp_node_get(folio_nid(folio));
+		sp_node_untake(node, holding_of(client, node), folio);
+		cond_resched();
+	}
+	return ret;
+}
+
 static int commit_locked(struct sp_client *client, struct sp_node *node,
-			 const struct sp_range *range, u64 *committed,
-			 u64 *off_node)
+			 const nodemask_t *allowed,
+			 const struct sp_range *range, struct sp_commit *commit)
 {
 	LIST_HEAD(taken);
 	struct survey survey;
-	struct sp_holding *holding = holding_of(client, node);
 	unsigned long holes;
 	int ret;
 
@@ -248,23 +384,26 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
 	holes = range->last - range->first + 1 - survey.present;
 
 	/* Claim first: the range may be far larger than any pool. */
-	ret = sp_node_claim(node, holding, holes);
+	ret = commit->fallback ?
+	      claim_near(client, node->nid, *allowed, holes) :
+	      claim_on(client, node, holes);
 	if (ret)
 		return ret;
 	ret = reserve_holes(client, range, holes);
 	if (ret) {
-		sp_node_unclaim(node, holding, holes);
+		unclaim_all(client);
 		return ret;
 	}
-	ret = sp_node_take(node, holding, holes, &taken);
+	ret = take_all(client, &taken);
 	if (ret) {
 		fill_reserved(client, range, NULL);
 		return ret;
 	}
+
 	fill_reserved(client, range, &taken);
 
-	*committed = holes;
-	*off_node = survey.off_node;
+	commit->committed = holes;
+	commit->off_node = survey.off_node + count_commit(client, node);
 	return 0;
 }
 
@@ -272,8 +411,7 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
  * sp_client_commit - fill every hole of a range, or change nothing
  * @client: the client
  * @range: checked range
- * @committed: set to the hpages added
- * @off_node: set to the hpages of the range that are on another node
+ * @commit: how, and how it went
  *
  * May sleep, and clears hpages when the node has no zeroed one left.  Never
  * asks the buddy allocator for an hpage.
@@ -281,17 +419,20 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
  * Return: 0, -ENODEV, -EDQUOT, -ENOMEM, or -EINTR after a fatal signal.
  */
 int sp_client_commit(struct sp_client *client, const struct sp_range *range,
-		     u64 *committed, u64 *off_node)
+		     struct sp_commit *commit)
 {
-	struct sp_node *node = sp_node_for_commit(range->nid);
+	nodemask_t allowed;
+	struct sp_node *node = sp_node_for_commit(range->nid, &allowed);
 	int ret;
 
-	if (!node)
+	if (!node || (!commit->fallback && !node_isset(node->nid, allowed)))
 		return -ENODEV;
 	if (mutex_lock_killable(&client->commit_lock))
 		return -EINTR;
-	ret = commit_locked(client, node, range, committed, off_node);
+	ret = commit_locked(client, node, &allowed, range, commit);
 	mutex_unlock(&client->commit_lock);
+	if (ret == -ENOMEM)
+		sp_node_count(node, &node->stats.commit_failures, 1);
 	return ret;
 }
 
@@ -305,9 +446,10 @@ int sp_client_commit(struct sp_client *client, const struct sp_range *range,
  */
 int sp_client_reserve(struct sp_client *client, int nid, u64 count)
 {
-	struct sp_node *node = sp_node_for_commit(nid);
+	nodemask_t allowed;
+	struct sp_node *node = sp_node_for_commit(nid, &allowed);
 
-	if (!node)
+	if (!node || !node_isset(nid, allowed))
 		return -ENODEV;
 	if (count > ULONG_MAX)
 		return -ENOMEM;

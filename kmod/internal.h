@@ -7,6 +7,7 @@
  *
  *	mmap_lock			core; held around ->mmap and ->fault
  *	sp_client.commit_lock		one committer of a client at a time
+ *	fallback_lock of client.c	one claim on several nodes at a time
  *	mapping->invalidate_lock	faults (shared) against decommit
  *	folio lock			a fault holds it until the core has mapped
  *	xa_lock of sp_client.hpages
@@ -25,6 +26,7 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/nodemask.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
@@ -75,6 +77,7 @@ struct sp_quota;
  * @commits: hpages handed to clients
  * @decommits: hpages clients gave back, by decommit or close
  * @commit_failures: commits refused for lack of hpages, not by a quota
+ * @fallbacks: hpages other nodes supplied to commits that asked for this one
  * @inline_zeroed: hpages a committing task had to clear itself
  * @zeroed: hpages cleared, by the worker or inline
  * @zero_ns: time that took
@@ -85,6 +88,7 @@ struct sp_node_stats {
 	u64 commits;
 	u64 decommits;
 	u64 commit_failures;
+	u64 fallbacks;
 	u64 inline_zeroed;
 	u64 zeroed;
 	u64 zero_ns;
@@ -158,8 +162,9 @@ struct sp_holding {
  * @commits: atomic, relaxed: statistics
  * @decommits: likewise
  * @pte_fallbacks: likewise
- * @node: by node number: what the node knows of it; hpages it maps from, and
- *	given back but pinned, both atomic, relaxed: statistics
+ * @node: by node number: what the node knows of it; hpages claimed by the commit
+ *	under way, guarded by @commit_lock; hpages it has, and those given back
+ *	but pinned, both atomic, relaxed: statistics
  */
 struct sp_client {
 	struct kref ref;
@@ -172,6 +177,7 @@ struct sp_client {
 	atomic64_t pte_fallbacks;
 	struct {
 		struct sp_holding holding;
+		unsigned long claimed;
 		atomic_long_t committed;
 		atomic_long_t parked;
 	} node[];
@@ -187,6 +193,18 @@ struct sp_range {
 	unsigned long first;
 	unsigned long last;
 	int nid;
+};
+
+/**
+ * struct sp_commit - how to commit, and how it went
+ * @fallback: in: other nodes may supply what the node lacks
+ * @committed: out: hpages added
+ * @off_node: out: hpages of the range that are on another node
+ */
+struct sp_commit {
+	bool fallback;
+	u64 committed;
+	u64 off_node;
 };
 
 /* in main.c */
@@ -210,7 +228,7 @@ struct sp_client *sp_client_create(struct address_space *mapping,
 void sp_client_release(struct sp_client *client);
 void sp_client_put(struct sp_client *client);
 int sp_client_commit(struct sp_client *client, const struct sp_range *range,
-		     u64 *committed, u64 *off_node);
+		     struct sp_commit *commit);
 int sp_client_reserve(struct sp_client *client, int nid, u64 count);
 int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
 		       u32 *hpages, u32 *parked);
@@ -228,7 +246,8 @@ void sp_quota_set_limit(enum sp_limit which, unsigned long limit);
 /* in node.c */
 struct sp_node *sp_node_get(int nid);
 struct sp_node *sp_node_next(const struct sp_node *node);
-struct sp_node *sp_node_for_commit(int nid);
+struct sp_node *sp_node_nearest(int nid, nodemask_t *left);
+struct sp_node *sp_node_for_commit(int nid, nodemask_t *allowed);
 void sp_node_move(struct sp_node *node, struct folio *folio,
 		  enum sp_state from, enum sp_state to);
 struct folio *sp_node_pop(struct sp_node *node, enum sp_state from,
@@ -241,8 +260,13 @@ int sp_node_claim(struct sp_node *node, struct sp_holding *holding,
 		  unsigned long count);
 void sp_node_unclaim(struct sp_node *node, struct sp_holding *holding,
 		     unsigned long count);
+unsigned long sp_node_available(struct sp_node *node,
+				const struct sp_holding *holding);
 int sp_node_take(struct sp_node *node, struct sp_holding *holding,
 		 unsigned long count, struct list_head *taken);
+void sp_node_untake(struct sp_node *node, struct sp_holding *holding,
+		    struct folio *folio);
+void sp_node_count(struct sp_node *node, u64 *counter, u64 count);
 void sp_node_give(struct sp_node *node, struct sp_holding *holding,
 		  struct folio *folio, enum sp_state from);
 bool sp_node_has_surplus(struct sp_node *node);

@@ -67,7 +67,7 @@ static long ioc_info(const struct call *call, union args *args)
 	info->hpage_size = HPAGE_PMD_SIZE;
 	info->features = SLABPOOL_FEATURE_COMMIT | SLABPOOL_FEATURE_DECOMMIT |
 			 SLABPOOL_FEATURE_ATTACH | SLABPOOL_FEATURE_QUOTA |
-			 SLABPOOL_FEATURE_RESERVE;
+			 SLABPOOL_FEATURE_RESERVE | SLABPOOL_FEATURE_FALLBACK;
 	memset(info->node_mask, 0, sizeof(info->node_mask));
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
 		info->node_mask[node->nid / 64] |= 1ULL << (node->nid % 64);
@@ -80,16 +80,20 @@ static long ioc_info(const struct call *call, union args *args)
 static long ioc_commit(const struct call *call, union args *args)
 {
 	struct slabpool_ioc_commit *commit = &args->commit;
+	struct sp_commit how = {
+		.fallback = commit->flags & SLABPOOL_FALLBACK,
+	};
 	struct sp_range range;
 	int ret;
 
 	ret = sp_range_init(&range, commit->offset, commit->length);
 	if (ret)
 		return ret;
-	ret = sp_client_commit(call->file->private_data, &range,
-			       &commit->committed, &commit->off_node);
+	ret = sp_client_commit(call->file->private_data, &range, &how);
 	if (ret)
 		return ret;
+	commit->committed = how.committed;
+	commit->off_node = how.off_node;
 	return answer(call, commit, sizeof(*commit));
 }
 
@@ -248,6 +252,7 @@ static long ioc_reserve(const struct call *call, union args *args)
  * @cmd: exact number
  * @size: of its structure in this revision
  * @min_size: in the first revision
+ * @flags: that it knows
  * @changes: needs a descriptor open for writing
  * @fn: the handler; the structure is copied, its flags are checked
  */
@@ -255,26 +260,28 @@ struct command {
 	unsigned int cmd;
 	size_t size;
 	size_t min_size;
+	u32 flags;
 	bool changes;
 	long (*fn)(const struct call *call, union args *args);
 };
 
-#define COMMAND(NAME, name, writes)				\
+#define COMMAND(NAME, name, writes, known)			\
 	[_IOC_NR(SLABPOOL_IOC_##NAME)] = {			\
 		.cmd = SLABPOOL_IOC_##NAME,			\
 		.size = sizeof(struct slabpool_ioc_##name),	\
 		.min_size = SLABPOOL_IOC_##NAME##_SIZE_1,	\
+		.flags = known,					\
 		.changes = writes,				\
 		.fn = ioc_##name,				\
 	}
 
 static const struct command commands[] = {
-	COMMAND(INFO, info, false),
-	COMMAND(COMMIT, commit, true),
-	COMMAND(DECOMMIT, decommit, true),
-	COMMAND(ATTACH, attach, false),
-	COMMAND(STATS, stats, false),
-	COMMAND(RESERVE, reserve, true),
+	COMMAND(INFO, info, false, 0),
+	COMMAND(COMMIT, commit, true, SLABPOOL_FALLBACK),
+	COMMAND(DECOMMIT, decommit, true, 0),
+	COMMAND(ATTACH, attach, false, 0),
+	COMMAND(STATS, stats, false, 0),
+	COMMAND(RESERVE, reserve, true, 0),
 };
 
 /**
@@ -316,7 +323,7 @@ long sp_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	/* Read once: what another thread wrote there since does not count. */
 	args.head.size = size;
 	call.user_size = size;
-	if (args.head.flags)
+	if (args.head.flags & ~command->flags)
 		return -EINVAL;
 	return command->fn(&call, &args);
 }

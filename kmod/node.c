@@ -67,36 +67,49 @@ unsigned long sp_node_capacity(struct sp_node *node)
 	return node_present_pages(node->nid) >> HPAGE_PMD_ORDER;
 }
 
-/* The calling CPU's node; where that has no memory, the nearest that has. */
-static int local_node(void)
+/**
+ * sp_node_nearest - the pool nearest to a node
+ * @nid: the node; it is the nearest to itself, whatever the distances say
+ * @left: nodes to choose from; the one chosen is taken out
+ *
+ * Return: the node, or NULL when none of them has a pool.
+ */
+struct sp_node *sp_node_nearest(int nid, nodemask_t *left)
 {
-	int here = numa_node_id(), best = NUMA_NO_NODE;
-	struct sp_node *node;
+	int best = node_isset(nid, *left) && nodes[nid] ? nid : NUMA_NO_NODE;
+	int other;
 
-	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
+	for_each_node_mask(other, *left) {
+		if (best == nid)
+			break;
+		if (!nodes[other])
+			continue;
 		if (best == NUMA_NO_NODE ||
-		    node_distance(here, node->nid) < node_distance(here, best))
-			best = node->nid;
-	return best;
+		    node_distance(nid, other) < node_distance(nid, best))
+			best = other;
+	}
+	if (best == NUMA_NO_NODE)
+		return NULL;
+	node_clear(best, *left);
+	return nodes[best];
 }
 
 /**
- * sp_node_for_commit - the pool the caller may commit from
- * @nid: a node, or SLABPOOL_NODE_LOCAL for the one of the calling CPU
+ * sp_node_for_commit - the pool a commit asks for
+ * @nid: a node, or SLABPOOL_NODE_LOCAL for the one of the calling CPU; where
+ *	that has no memory, for the nearest that has
+ * @allowed: set to the nodes of the caller's cpuset
  *
- * Return: the node, or NULL when there is none or it is outside the caller's
- * cpuset.
+ * Return: the node, or NULL when it has no pool.
  */
-struct sp_node *sp_node_for_commit(int nid)
+struct sp_node *sp_node_for_commit(int nid, nodemask_t *allowed)
 {
-	struct sp_node *node;
+	nodemask_t all = node_states[N_MEMORY];
 
+	*allowed = cpuset_current_mems_allowed;
 	if (nid == SLABPOOL_NODE_LOCAL)
-		nid = local_node();
-	node = sp_node_get(nid);
-	if (node && !node_isset(nid, cpuset_current_mems_allowed))
-		return NULL;
-	return node;
+		return sp_node_nearest(numa_node_id(), &all);
+	return sp_node_get(nid);
 }
 
 static unsigned long free_hpages(const struct sp_node *node)
@@ -329,7 +342,6 @@ int sp_node_claim(struct sp_node *node, struct sp_holding *holding,
 				  holding->guarantee);
 	if (!ret)
 		node->claimed += count;
-	node->stats.commit_failures += ret == -ENOMEM;
 	claims_check(node);
 	spin_unlock(&node->lock);
 	return ret;
@@ -352,20 +364,51 @@ void sp_node_unclaim(struct sp_node *node, struct sp_holding *holding,
 	wake_up(&node->work);
 }
 
-/* Move hpages a failed commit took, still zero, back to the pool. */
-static void untake(struct sp_node *node, struct sp_holding *holding,
-		   struct list_head *taken)
+/**
+ * sp_node_available - what a claim could get now
+ * @node: the node
+ * @holding: the client's
+ *
+ * Return: hpages; by the time of the claim it may be others.
+ */
+unsigned long sp_node_available(struct sp_node *node,
+				const struct sp_holding *holding)
 {
-	struct folio *folio, *next;
+	unsigned long own, count;
 
-	list_for_each_entry_safe(folio, next, taken, lru) {
-		list_del(&folio->lru);
-		spin_lock(&node->lock);
-		sp_node_move(node, folio, SP_USED, SP_ZEROED);
-		let_go(node, holding, 1);
-		spin_unlock(&node->lock);
-		cond_resched();
-	}
+	spin_lock(&node->lock);
+	own = outstanding(holding->held, holding->guarantee);
+	count = min(unclaimed(node), own + spare(node));
+	spin_unlock(&node->lock);
+	return count;
+}
+
+/**
+ * sp_node_count - add to a statistic
+ * @node: the node
+ * @counter: one of its stats
+ * @count: how many
+ */
+void sp_node_count(struct sp_node *node, u64 *counter, u64 count)
+{
+	spin_lock(&node->lock);
+	*counter += count;
+	spin_unlock(&node->lock);
+}
+
+/**
+ * sp_node_untake - move an hpage that a failed commit took back to the pool
+ * @node: its node
+ * @holding: the client's
+ * @folio: the hpage, still zero
+ */
+void sp_node_untake(struct sp_node *node, struct sp_holding *holding,
+		    struct folio *folio)
+{
+	spin_lock(&node->lock);
+	sp_node_move(node, folio, SP_USED, SP_ZEROED);
+	let_go(node, holding, 1);
+	spin_unlock(&node->lock);
 	wake_up(&node->zeroed);
 	wake_up(&node->work);
 }
@@ -478,8 +521,8 @@ static int take_one(struct sp_node *node, struct folio **folio)
 int sp_node_take(struct sp_node *node, struct sp_holding *holding,
 		 unsigned long count, struct list_head *taken)
 {
+	struct folio *folio, *next;
 	unsigned long left = count;
-	struct folio *folio;
 	int ret;
 
 	while (left) {
@@ -492,16 +535,14 @@ int sp_node_take(struct sp_node *node, struct sp_holding *holding,
 		list_add_tail(&folio->lru, taken);
 		left--;
 	}
-	spin_lock(&node->lock);
-	node->stats.commits += count;
-	spin_unlock(&node->lock);
 	return 0;
 
 err_untake:
-	untake(node, holding, taken);
-	spin_lock(&node->lock);
-	node->stats.commit_failures += ret == -ENOMEM;
-	spin_unlock(&node->lock);
+	list_for_each_entry_safe(folio, next, taken, lru) {
+		list_del(&folio->lru);
+		sp_node_untake(node, holding, folio);
+		cond_resched();
+	}
 	sp_node_unclaim(node, holding, left);
 	return ret;
 }

@@ -180,6 +180,7 @@ static const struct attribute_group node_group = {
 NODE_ATTR_RO(commits, node->stats.commits);
 NODE_ATTR_RO(decommits, node->stats.decommits);
 NODE_ATTR_RO(commit_failures, node->stats.commit_failures);
+NODE_ATTR_RO(fallbacks, node->stats.fallbacks);
 NODE_ATTR_RO(inline_zeroed, node->stats.inline_zeroed);
 NODE_ATTR_RO(zeroed, node->stats.zeroed);
 NODE_ATTR_RO(zero_ns, node->stats.zero_ns);
@@ -191,6 +192,7 @@ static struct attribute *stats_attrs[] = {
 	&commits_attr.attr,
 	&decommits_attr.attr,
 	&commit_failures_attr.attr,
+	&fallbacks_attr.attr,
 	&inline_zeroed_attr.attr,
 	&zeroed_attr.attr,
 	&zero_ns_attr.attr,

@@ -123,8 +123,8 @@ static bool commits(struct file *file, struct vm_area_struct *vma)
  */
 int sp_vma_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	struct sp_commit commit = {};
 	struct sp_range range;
-	u64 committed, off_node;
 	int ret;
 
 	if (vma->vm_flags & VM_EXEC)
@@ -139,8 +139,7 @@ int sp_vma_mmap(struct file *file, struct vm_area_struct *vma)
 		return -ENODEV;
 
 	if (commits(file, vma)) {
-		ret = sp_client_commit(file->private_data, &range, &committed,
-				       &off_node);
+		ret = sp_client_commit(file->private_data, &range, &commit);
 		if (ret)
 			return ret;
 	}

@@ -86,6 +86,7 @@
 #define SLABPOOL_FEATURE_ATTACH		(1ULL << 2)
 #define SLABPOOL_FEATURE_QUOTA		(1ULL << 3)
 #define SLABPOOL_FEATURE_RESERVE	(1ULL << 4)
+#define SLABPOOL_FEATURE_FALLBACK	(1ULL << 5)
 
 /**
  * struct slabpool_ioc_info - SLABPOOL_IOC_INFO
@@ -117,21 +118,26 @@ struct slabpool_ioc_info {
 	__aligned_u64 quota_left;
 };
 
+/* Flags of COMMIT. */
+#define SLABPOOL_FALLBACK	(1U << 0)
+
 /**
  * struct slabpool_ioc_commit - SLABPOOL_IOC_COMMIT
  * @size: in: sizeof(struct slabpool_ioc_commit)
- * @flags: in: 0
+ * @flags: in: SLABPOOL_FALLBACK or 0
  * @offset: in: SLABPOOL_OFFSET(node, byte), a multiple of the hpage size
  * @length: in: bytes, a positive multiple of the hpage size, within one node
  * @committed: out: hpages this call added; those there already are left alone
  * @off_node: out: hpages of the range, old and new, that are not on the node
  *	the offset names
  *
- * Fill every hole of the range: all or nothing.
+ * Fill every hole of the range: all or nothing.  With SLABPOOL_FALLBACK, what the
+ * node's pool cannot supply comes from those of the other nodes of the caller's
+ * cpuset, nearest first; the node may itself be outside the cpuset then.
  *
  * ENODEV: no such node, a node without memory, or one outside the caller's
- * cpuset.  EDQUOT: a limit does not allow that many.  ENOMEM: the node's pool
- * cannot supply them.  EINTR: a fatal signal.
+ * cpuset.  EDQUOT: a limit does not allow that many.  ENOMEM: the node's pool, or
+ * all of them together, cannot supply them.  EINTR: a fatal signal.
  */
 struct slabpool_ioc_commit {
 	__u32 size;
