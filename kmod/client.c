@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A client: the hpages one open file holds.  The only place where an hpage
+ * A client: the hpages one open file, and those that share it, hold.  The only place where an hpage
  * changes owner, between a node's pool and a client, in either direction.
  *
  * The life of an hpage hangs on the file, which each VMA holds, never on
@@ -84,6 +84,7 @@ struct sp_client *sp_client_create(struct address_space *mapping,
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
 		holding_of(client, node)->quota = client->quota;
 	kref_init(&client->ref);
+	refcount_set(&client->files, 1);
 	client->mapping = mapping;
 	xa_init_flags(&client->hpages, XA_FLAGS_ACCOUNT);
 	mutex_init(&client->commit_lock);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /dev/slabpool: each open file is a client with an inode of its own on a
- * pseudo filesystem, so that unmapping reaches that client's mappings alone.
+ * /dev/slabpool: each open makes a client with an inode of its own on a pseudo
+ * filesystem, so that unmapping reaches that client's mappings alone.  Files made
+ * by SHARE have the same client and the same inode.
  */
+#include <linux/cred.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
@@ -53,12 +55,40 @@ static int sp_dev_open(struct inode *inode, struct file *file)
 
 static int sp_dev_release(struct inode *inode, struct file *file)
 {
+	struct sp_client *client = file->private_data;
 	struct inode *own = file->f_mapping->host;
 
+	if (!refcount_dec_and_test(&client->files))
+		return 0;
 	/* First the hpages, whose ->mapping leads to the inode. */
-	sp_client_release(file->private_data);
+	sp_client_release(client);
 	iput(own);
 	return 0;
+}
+
+/**
+ * sp_dev_share - open a client once more
+ * @file: an open file of it, which the caller holds
+ * @flags: access mode of the new file
+ *
+ * Return: the file, or an error as open(2) has them.
+ */
+struct file *sp_dev_share(struct file *file, int flags)
+{
+	struct sp_client *client = file->private_data;
+	struct file *other;
+
+	/* The device anew: what such a file is to the rest of the kernel. */
+	other = dentry_open(&file->f_path, flags, current_cred());
+	if (IS_ERR(other))
+		return other;
+
+	/* It has a client of its own, empty, that nobody has seen yet. */
+	sp_dev_release(file_inode(other), other);
+	refcount_inc(&client->files);
+	other->private_data = client;
+	other->f_mapping = file->f_mapping;
+	return other;
 }
 
 /*

@@ -27,6 +27,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
+#include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
@@ -150,8 +151,9 @@ struct sp_holding {
 };
 
 /**
- * struct sp_client - what an open file holds
- * @ref: the file and each of its parked hpages
+ * struct sp_client - what an open file holds, and those made of it by SHARE
+ * @ref: the files together, and each of its parked hpages
+ * @files: open files; the last one ends it
  * @mapping: of the inode this client alone has, so that unmapping reaches
  *	nobody else's; set once, valid until release
  * @quota: who pays for what it has; set once
@@ -168,6 +170,7 @@ struct sp_holding {
  */
 struct sp_client {
 	struct kref ref;
+	refcount_t files;
 	struct address_space *mapping;
 	struct sp_quota *quota;
 	struct xarray hpages;
@@ -212,6 +215,7 @@ bool sp_verify_zero(void);
 
 /* in dev.c */
 extern const struct file_operations sp_dev_fops;
+struct file *sp_dev_share(struct file *file, int flags);
 int sp_dev_init(void);
 void sp_dev_exit(void);
 

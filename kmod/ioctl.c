@@ -32,6 +32,7 @@ union args {
 	struct slabpool_ioc_attach attach;
 	struct slabpool_ioc_stats stats;
 	struct slabpool_ioc_reserve reserve;
+	struct slabpool_ioc_share share;
 };
 
 static_assert(offsetofend(struct slabpool_ioc_info, node_mask) ==
@@ -46,6 +47,7 @@ static_assert(offsetofend(struct slabpool_ioc_stats, pte_fallbacks) ==
 static_assert(sizeof(struct slabpool_ioc_stats) == 64);
 static_assert(sizeof(struct slabpool_ioc_reserve) ==
 	      SLABPOOL_IOC_RESERVE_SIZE_1);
+static_assert(sizeof(struct slabpool_ioc_share) == SLABPOOL_IOC_SHARE_SIZE_1);
 static_assert(sizeof(struct slabpool_range) == 32);
 
 /* An older caller gets the part he knows, a newer one keeps his zero tail. */
@@ -67,7 +69,8 @@ static long ioc_info(const struct call *call, union args *args)
 	info->hpage_size = HPAGE_PMD_SIZE;
 	info->features = SLABPOOL_FEATURE_COMMIT | SLABPOOL_FEATURE_DECOMMIT |
 			 SLABPOOL_FEATURE_ATTACH | SLABPOOL_FEATURE_QUOTA |
-			 SLABPOOL_FEATURE_RESERVE | SLABPOOL_FEATURE_FALLBACK;
+			 SLABPOOL_FEATURE_RESERVE | SLABPOOL_FEATURE_FALLBACK |
+			 SLABPOOL_FEATURE_SHARE;
 	memset(info->node_mask, 0, sizeof(info->node_mask));
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
 		info->node_mask[node->nid / 64] |= 1ULL << (node->nid % 64);
@@ -152,6 +155,33 @@ static long ioc_decommit(const struct call *call, union args *args)
 	return ret ?: fault;
 }
 
+/* Answer with a descriptor of @file, which is used up whatever happens. */
+static long answer_fd(const struct call *call, struct file *file, __s32 *where,
+		      const void *args, size_t size)
+{
+	int fd = get_unused_fd_flags(O_CLOEXEC);
+	long ret;
+
+	if (fd < 0) {
+		ret = fd;
+		goto err_put_file;
+	}
+	*where = fd;
+	ret = answer(call, args, size);
+	if (ret)
+		goto err_put_fd;
+
+	/* Last: it cannot be undone.  The descriptor owns the file now. */
+	fd_install(fd, file);
+	return 0;
+
+err_put_fd:
+	put_unused_fd(fd);
+err_put_file:
+	fput(file);
+	return ret;
+}
+
 /* The file behind a mapping of ours in the caller's own address space. */
 static struct file *find_mapped(u64 address)
 {
@@ -176,34 +206,32 @@ static long ioc_attach(const struct call *call, union args *args)
 {
 	struct slabpool_ioc_attach *attach = &args->attach;
 	struct file *file;
-	long ret;
-	int fd;
 
 	if (attach->reserved)
 		return -EINVAL;
 	file = find_mapped(attach->address);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
+	return answer_fd(call, file, &attach->fd, attach, sizeof(*attach));
+}
 
-	fd = get_unused_fd_flags(O_CLOEXEC);
-	if (fd < 0) {
-		ret = fd;
-		goto err_put_file;
-	}
-	attach->fd = fd;
-	ret = answer(call, attach, sizeof(*attach));
-	if (ret)
-		goto err_put_fd;
+static long ioc_share(const struct call *call, union args *args)
+{
+	struct slabpool_ioc_share *share = &args->share;
+	bool rdonly = share->flags & SLABPOOL_SHARE_RDONLY;
+	int flags = rdonly ? O_RDONLY : call->file->f_flags & O_ACCMODE;
+	struct file *file;
 
-	/* Last: it cannot be undone.  The descriptor owns the file now. */
-	fd_install(fd, file);
-	return 0;
+	if (share->reserved)
+		return -EINVAL;
+	/* Nobody is given more than he has. */
+	if (!(call->file->f_mode & (rdonly ? FMODE_READ : FMODE_WRITE)))
+		return -EBADF;
 
-err_put_fd:
-	put_unused_fd(fd);
-err_put_file:
-	fput(file);
-	return ret;
+	file = sp_dev_share(call->file, flags | O_CLOEXEC);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	return answer_fd(call, file, &share->fd, share, sizeof(*share));
 }
 
 static long ioc_stats(const struct call *call, union args *args)
@@ -282,6 +310,7 @@ static const struct command commands[] = {
 	COMMAND(ATTACH, attach, false, 0),
 	COMMAND(STATS, stats, false, 0),
 	COMMAND(RESERVE, reserve, true, 0),
+	COMMAND(SHARE, share, false, SLABPOOL_SHARE_RDONLY),
 };
 
 /**

@@ -22,6 +22,7 @@ union buffer {
 	struct slabpool_ioc_attach attach;
 	struct slabpool_ioc_stats stats;
 	struct slabpool_ioc_reserve reserve;
+	struct slabpool_ioc_share share;
 	unsigned char bytes[8192];
 };
 
@@ -73,6 +74,13 @@ FIXTURE_VARIANT_ADD(command, reserve) {
 	.changes = true, .silent = true,
 };
 
+FIXTURE_VARIANT_ADD(command, share) {
+	.cmd = SLABPOOL_IOC_SHARE, .size = SLABPOOL_IOC_SHARE_SIZE_1,
+	.now = sizeof(struct slabpool_ioc_share),
+	.flags = SLABPOOL_SHARE_RDONLY,
+	.changes = true,	/* without its flag */
+};
+
 /* A valid call with every output poisoned. */
 FIXTURE_SETUP(command)
 {
@@ -111,6 +119,9 @@ FIXTURE_SETUP(command)
 		in->reserve.node = 0;
 		in->reserve.reserved = 0;
 		in->reserve.count = 1;
+		break;
+	case SLABPOOL_IOC_SHARE:
+		in->share.reserved = 0;
 		break;
 	}
 	self->before = *in;
@@ -307,7 +318,7 @@ TEST_F(device, every_number_nobody_defined_is_enotty)
 	unsigned int nr;
 
 	in.size = 4096;
-	for (nr = _IOC_NR(SLABPOOL_IOC_RESERVE) + 1; nr < 256; nr++)
+	for (nr = _IOC_NR(SLABPOOL_IOC_SHARE) + 1; nr < 256; nr++)
 		EXPECT_EQ(-ENOTTY, call(self->fd, _IO(SLABPOOL_IOC_MAGIC, nr),
 					&in));
 }
@@ -323,7 +334,8 @@ TEST_F(device, info_tells_revision_sizes_features_and_nodes)
 	EXPECT_EQ(self->hpage, info.hpage_size);
 	EXPECT_EQ(SLABPOOL_FEATURE_COMMIT | SLABPOOL_FEATURE_DECOMMIT |
 		  SLABPOOL_FEATURE_ATTACH | SLABPOOL_FEATURE_QUOTA |
-		  SLABPOOL_FEATURE_RESERVE | SLABPOOL_FEATURE_FALLBACK,
+		  SLABPOOL_FEATURE_RESERVE | SLABPOOL_FEATURE_FALLBACK |
+		  SLABPOOL_FEATURE_SHARE,
 		  info.features);
 	for (nid = 0; nid < SLABPOOL_MAX_NODES; nid++)
 		EXPECT_EQ(t_node(nid, "total_hugepages") >= 0,

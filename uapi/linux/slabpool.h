@@ -9,8 +9,8 @@
  *	hpage	one huge page (PMD size, 2 MiB on x86-64); see INFO for its size
  *	node	a NUMA node number as the kernel numbers them
  *	client	one open file of /dev/slabpool: a sparse file made of hpages.
- *		Each open(2) makes a new client; dup(2), fork(2) and SCM_RIGHTS
- *		share one.  What a client holds goes back to the pool when the
+ *		Each open(2) makes a new client; dup(2), fork(2), SCM_RIGHTS and
+ *		SHARE share one.  What a client holds goes back to the pool when the
  *		last descriptor and the last mapping are gone.
  *
  * mmap(2)
@@ -79,6 +79,7 @@
 #define SLABPOOL_IOC_ATTACH	_IO(SLABPOOL_IOC_MAGIC, 0x03)
 #define SLABPOOL_IOC_STATS	_IO(SLABPOOL_IOC_MAGIC, 0x04)
 #define SLABPOOL_IOC_RESERVE	_IO(SLABPOOL_IOC_MAGIC, 0x05)
+#define SLABPOOL_IOC_SHARE	_IO(SLABPOOL_IOC_MAGIC, 0x06)
 
 /* Feature bits of struct slabpool_ioc_info; probe these, not versions. */
 #define SLABPOOL_FEATURE_COMMIT		(1ULL << 0)
@@ -87,6 +88,7 @@
 #define SLABPOOL_FEATURE_QUOTA		(1ULL << 3)
 #define SLABPOOL_FEATURE_RESERVE	(1ULL << 4)
 #define SLABPOOL_FEATURE_FALLBACK	(1ULL << 5)
+#define SLABPOOL_FEATURE_SHARE		(1ULL << 6)
 
 /**
  * struct slabpool_ioc_info - SLABPOOL_IOC_INFO
@@ -269,6 +271,33 @@ struct slabpool_ioc_reserve {
 	__aligned_u64 count;
 };
 
+/* Flags of SHARE. */
+#define SLABPOOL_SHARE_RDONLY	(1U << 0)
+
+/**
+ * struct slabpool_ioc_share - SLABPOOL_IOC_SHARE
+ * @size: in: sizeof(struct slabpool_ioc_share)
+ * @flags: in: SLABPOOL_SHARE_RDONLY or 0
+ * @fd: out: a new close-on-exec descriptor of this client, with the access mode of
+ *	the calling one, or read-only
+ * @reserved: in: 0
+ *
+ * Unlike dup(2) the two have an access mode each: to let another process see what
+ * it must not change.  Through a read-only descriptor nothing can be mapped
+ * writable, nor made so later, nor can the client be changed in any way.  It sees
+ * what the others commit, and loses what they give back.  The client lives as
+ * long as any of them, and whoever opened the device goes on paying for it.
+ *
+ * EBADF: without the flag through a descriptor not open for writing, with it
+ * through one not open for reading.  EMFILE, ENFILE: no descriptor, no file free.
+ */
+struct slabpool_ioc_share {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 reserved;
+};
+
 /* First-revision sizes: what the oldest caller sends. */
 #define SLABPOOL_IOC_INFO_SIZE_1	160
 #define SLABPOOL_IOC_COMMIT_SIZE_1	40
@@ -276,5 +305,6 @@ struct slabpool_ioc_reserve {
 #define SLABPOOL_IOC_ATTACH_SIZE_1	24
 #define SLABPOOL_IOC_STATS_SIZE_1	56
 #define SLABPOOL_IOC_RESERVE_SIZE_1	24
+#define SLABPOOL_IOC_SHARE_SIZE_1	16
 
 #endif /* _UAPI_LINUX_SLABPOOL_H */
