@@ -369,7 +369,7 @@ err_untake:
 }
 
 static int commit_locked(struct sp_client *client, struct sp_node *node,
-			 const nodemask_t *allowed,
+			 const nodemask_t *from,
 			 const struct sp_range *range, struct sp_commit *commit)
 {
 	LIST_HEAD(taken);
@@ -386,8 +386,10 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
 
 	/* Claim first: the range may be far larger than any pool. */
 	ret = commit->fallback ?
-	      claim_near(client, node->nid, *allowed, holes) :
+	      claim_near(client, node->nid, *from, holes) :
 	      claim_on(client, node, holes);
+	if (ret == -ENOMEM)
+		commit->lacked = holes;
 	if (ret)
 		return ret;
 	ret = reserve_holes(client, range, holes);
@@ -408,30 +410,84 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
 	return 0;
 }
 
+/*
+ * Let the pools a commit may draw on grow by what it lacked, nearest first.  False
+ * when they may not, or memory is short.
+ */
+static bool grow_pools(struct sp_client *client, int nid,
+		       const nodemask_t *from, unsigned long lacked)
+{
+	unsigned long there = 0, growth = 0, part;
+	nodemask_t left = *from;
+	struct sp_node *node;
+
+	while ((node = sp_node_nearest(nid, &left)) != NULL) {
+		there += sp_node_available(node, holding_of(client, node));
+		growth += sp_node_growth(node);
+	}
+	/* Somebody gave some back? */
+	if (lacked <= there)
+		return true;
+	lacked -= there;
+	/* In vain nothing grows. */
+	if (lacked > growth)
+		return false;
+
+	left = *from;
+	while (lacked) {
+		node = sp_node_nearest(nid, &left);
+		if (!node)
+			return false;
+		part = min(lacked, sp_node_growth(node));
+		if (!sp_node_grow(node, part))
+			return false;
+		lacked -= part;
+	}
+	return true;
+}
+
+static int commit_once(struct sp_client *client, struct sp_node *node,
+		       const nodemask_t *from, const struct sp_range *range,
+		       struct sp_commit *commit)
+{
+	int ret;
+
+	commit->lacked = 0;
+	if (mutex_lock_killable(&client->commit_lock))
+		return -EINTR;
+	ret = commit_locked(client, node, from, range, commit);
+	mutex_unlock(&client->commit_lock);
+	return ret;
+}
+
 /**
  * sp_client_commit - fill every hole of a range, or change nothing
  * @client: the client
  * @range: checked range
  * @commit: how, and how it went
  *
- * May sleep, and clears hpages when the node has no zeroed one left.  Never
- * asks the buddy allocator for an hpage.
+ * May sleep, and clears hpages when the node has no zeroed one left.  Asks the
+ * buddy allocator for hpages only when pools may grow, and then with no lock held:
+ * another thread's mmap may wait for it.
  *
  * Return: 0, -ENODEV, -EDQUOT, -ENOMEM, or -EINTR after a fatal signal.
  */
 int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 		     struct sp_commit *commit)
 {
-	nodemask_t allowed;
-	struct sp_node *node = sp_node_for_commit(range->nid, &allowed);
+	nodemask_t from;
+	struct sp_node *node = sp_node_for_commit(range->nid, &from);
 	int ret;
 
-	if (!node || (!commit->fallback && !node_isset(node->nid, allowed)))
+	if (!node || (!commit->fallback && !node_isset(node->nid, from)))
 		return -ENODEV;
-	if (mutex_lock_killable(&client->commit_lock))
-		return -EINTR;
-	ret = commit_locked(client, node, &allowed, range, commit);
-	mutex_unlock(&client->commit_lock);
+	if (!commit->fallback)
+		from = nodemask_of_node(node->nid);
+	/* What grew others may take first. */
+	do {
+		ret = commit_once(client, node, &from, range, commit);
+	} while (ret == -ENOMEM && commit->grow && commit->lacked &&
+		 grow_pools(client, node->nid, &from, commit->lacked));
 	if (ret == -ENOMEM)
 		sp_node_count(node, &node->stats.commit_failures, 1);
 	return ret;

@@ -9,6 +9,8 @@
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
@@ -57,6 +59,51 @@ static inline void sp_kthread_affine(struct task_struct *task,
 	set_cpus_allowed_ptr(task, mask);
 #else
 	kthread_affine_preferred(task, mask);
+#endif
+}
+
+typedef unsigned long (*sp_shrinker_fn)(struct shrinker *shrinker,
+					struct shrink_control *sc);
+
+/* A shrinker that is asked node by node; allocated by the core since 6.7. */
+static inline struct shrinker *sp_shrinker_register(sp_shrinker_fn count,
+						    sp_shrinker_fn scan,
+						    long batch)
+{
+	struct shrinker *shrinker;
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+	if (!shrinker)
+		return NULL;
+	shrinker->flags = SHRINKER_NUMA_AWARE;
+#else
+	shrinker = shrinker_alloc(SHRINKER_NUMA_AWARE, "slabpool");
+	if (!shrinker)
+		return NULL;
+#endif
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = DEFAULT_SEEKS;
+	shrinker->batch = batch;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	if (register_shrinker(shrinker, "slabpool")) {
+		kfree(shrinker);
+		return NULL;
+	}
+#else
+	shrinker_register(shrinker);
+#endif
+	return shrinker;
+}
+
+static inline void sp_shrinker_unregister(struct shrinker *shrinker)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+#else
+	shrinker_free(shrinker);
 #endif
 }
 

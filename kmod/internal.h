@@ -34,6 +34,8 @@
 
 #include <linux/slabpool.h>
 
+#include "decay.h"
+
 /* Hpages handled under one lock hold, at most. */
 #define SP_BATCH	16
 
@@ -105,12 +107,15 @@ struct sp_node_stats {
  * @nr: hpages in each state; their sum is @total; guarded by @lock
  * @total: hpages owned, without the poisoned; guarded by @lock
  * @target: hpages wanted (nr_hugepages); guarded by @lock
+ * @overcommit: hpages it may grow above @target when a commit needs them; guarded
+ *	by @lock
  * @claimed: free hpages promised to commits under way; guarded by @lock
  * @reserved: free hpages set aside for guarantees; guarded by @lock
  * @poisoned: hpages with a hardware error, kept for ever; guarded by @lock
  * @stats: guarded by @lock
  * @pte_fallbacks: atomic, relaxed: statistics
  * @resize_lock: one writer of @target at a time
+ * @decay: of the surplus; the worker alone
  * @worker: thread that zeroes, shrinks and unparks; set once
  * @work: where @worker waits
  * @zeroed: where commits wait for an hpage that is being cleared
@@ -123,12 +128,14 @@ struct sp_node {
 	unsigned long nr[SP_NR_STATES];
 	unsigned long total;
 	unsigned long target;
+	unsigned long overcommit;
 	unsigned long claimed;
 	unsigned long reserved;
 	unsigned long poisoned;
 	struct sp_node_stats stats;
 	atomic64_t pte_fallbacks;
 	struct mutex resize_lock; /* see above */
+	struct sp_decay decay;
 	struct task_struct *worker;
 	wait_queue_head_t work;
 	wait_queue_head_t zeroed;
@@ -201,11 +208,16 @@ struct sp_range {
 /**
  * struct sp_commit - how to commit, and how it went
  * @fallback: in: other nodes may supply what the node lacks
+ * @grow: in: pools may grow, which is slow: not inside ->mmap
+ * @lacked: out with -ENOMEM: holes for which there were not enough hpages; 0 when
+ *	something else was short
  * @committed: out: hpages added
  * @off_node: out: hpages of the range that are on another node
  */
 struct sp_commit {
 	bool fallback;
+	bool grow;
+	unsigned long lacked;
 	u64 committed;
 	u64 off_node;
 };
@@ -273,10 +285,13 @@ void sp_node_untake(struct sp_node *node, struct sp_holding *holding,
 void sp_node_count(struct sp_node *node, u64 *counter, u64 count);
 void sp_node_give(struct sp_node *node, struct sp_holding *holding,
 		  struct folio *folio, enum sp_state from);
-bool sp_node_has_surplus(struct sp_node *node);
+unsigned long sp_node_unused(struct sp_node *node);
 bool sp_node_shrink_one(struct sp_node *node);
 unsigned long sp_node_capacity(struct sp_node *node);
+unsigned long sp_node_growth(struct sp_node *node);
+bool sp_node_grow(struct sp_node *node, unsigned long count);
 int sp_node_resize(struct sp_node *node, unsigned long target);
+int sp_node_set_overcommit(struct sp_node *node, unsigned long overcommit);
 int sp_nodes_init(void);
 void sp_nodes_exit(void);
 
@@ -291,6 +306,14 @@ bool sp_hpage_is_zero(struct folio *folio);
 bool sp_zero_hpage(struct sp_node *node, struct folio *folio);
 int sp_zero_init(void);
 void sp_zero_exit(void);
+
+/* in shrink.c */
+unsigned int sp_decay_ms(void);
+void sp_set_decay_ms(unsigned int ms);
+bool sp_shrink_has_news(struct sp_node *node);
+bool sp_shrink_by_decay(struct sp_node *node, unsigned long *timeout);
+int sp_shrink_init(void);
+void sp_shrink_exit(void);
 
 /* in sysfs.c */
 extern const struct attribute_group *sp_sysfs_groups[];

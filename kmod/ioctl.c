@@ -85,6 +85,7 @@ static long ioc_commit(const struct call *call, union args *args)
 	struct slabpool_ioc_commit *commit = &args->commit;
 	struct sp_commit how = {
 		.fallback = commit->flags & SLABPOOL_FALLBACK,
+		.grow = true,
 	};
 	struct sp_range range;
 	int ret;

@@ -78,17 +78,12 @@ static int parse_hugepages(void)
 static int fill_pools(void)
 {
 	struct sp_node *node;
-	unsigned long want;
 	int ret;
 
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
-		want = node->target;
-		ret = sp_node_resize(node, want);
+		ret = sp_node_resize(node, node->target);
 		if (ret)
 			return ret;
-		if (node->target < want)
-			pr_warn("node %d: memory is short, got %lu of %lu hpages\n",
-				node->nid, node->target, want);
 	}
 	return 0;
 }
@@ -109,11 +104,16 @@ static int __init sp_init(void)
 	ret = fill_pools();
 	if (ret)
 		goto err_zero;
-	ret = sp_dev_init();
+	ret = sp_shrink_init();
 	if (ret)
 		goto err_zero;
+	ret = sp_dev_init();
+	if (ret)
+		goto err_shrink;
 	return 0;
 
+err_shrink:
+	sp_shrink_exit();
 err_zero:
 	sp_zero_exit();
 err_nodes:
@@ -126,6 +126,7 @@ module_init(sp_init);
 static void __exit sp_exit(void)
 {
 	sp_dev_exit();
+	sp_shrink_exit();
 	sp_zero_exit();
 	sp_nodes_exit();
 }

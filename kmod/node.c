@@ -225,7 +225,7 @@ void sp_node_retire(struct sp_node *node, struct folio *folio,
 	wake_up(&node->zeroed);
 }
 
-static unsigned long unclaimed(struct sp_node *node)
+static unsigned long unclaimed(const struct sp_node *node)
 {
 	unsigned long free = free_hpages(node);
 
@@ -235,7 +235,7 @@ static unsigned long unclaimed(struct sp_node *node)
 }
 
 /* Free hpages that nobody has been promised. */
-static unsigned long spare(struct sp_node *node)
+static unsigned long spare(const struct sp_node *node)
 {
 	unsigned long left = unclaimed(node);
 
@@ -572,13 +572,13 @@ void sp_node_give(struct sp_node *node, struct sp_holding *holding,
 
 /*
  * Without __GFP_MOVABLE: nothing may migrate or reclaim it.  The zero flag
- * makes it ready at once, and no slower where the kernel clears anyway.
+ * makes it ready at once, and no slower where the kernel clears anyway.  Neither
+ * way of trying ever kills anybody for it.
  */
-static struct folio *hpage_alloc(int nid)
+static struct folio *hpage_alloc(int nid, gfp_t how)
 {
 	return __folio_alloc(GFP_KERNEL | __GFP_ZERO | __GFP_COMP |
-			     __GFP_THISNODE | __GFP_NOWARN |
-			     __GFP_RETRY_MAYFAIL,
+			     __GFP_THISNODE | __GFP_NOWARN | how,
 			     HPAGE_PMD_ORDER, nid, NULL);
 }
 
@@ -590,26 +590,29 @@ static void hpage_free(struct folio *folio)
 	folio_put(folio);
 }
 
-static bool surplus_locked(struct sp_node *node)
+static unsigned long unused_locked(const struct sp_node *node)
 {
-	return node->total > node->target && spare(node) &&
-	       node->nr[SP_ZEROED] + node->nr[SP_DIRTY];
+	unsigned long listed = node->nr[SP_ZEROED] + node->nr[SP_DIRTY];
+
+	if (node->total <= node->target)
+		return 0;
+	return min3(node->total - node->target, spare(node), listed);
 }
 
 /**
- * sp_node_has_surplus - is there a free hpage above the wanted number?
+ * sp_node_unused - free hpages above the wanted number
  * @node: the node
  *
- * Return: true when sp_node_shrink_one() would find one.
+ * Return: how many sp_node_shrink_one() could give back.
  */
-bool sp_node_has_surplus(struct sp_node *node)
+unsigned long sp_node_unused(struct sp_node *node)
 {
-	bool surplus;
+	unsigned long unused;
 
 	spin_lock(&node->lock);
-	surplus = surplus_locked(node);
+	unused = unused_locked(node);
 	spin_unlock(&node->lock);
-	return surplus;
+	return unused;
 }
 
 /**
@@ -625,7 +628,7 @@ bool sp_node_shrink_one(struct sp_node *node)
 
 	/* It leaves the total at once: others decide by what is left. */
 	spin_lock(&node->lock);
-	if (surplus_locked(node)) {
+	if (unused_locked(node)) {
 		folio = pop_locked(node, SP_DIRTY, SP_USED);
 		if (!folio)
 			folio = pop_locked(node, SP_ZEROED, SP_USED);
@@ -643,37 +646,110 @@ bool sp_node_shrink_one(struct sp_node *node)
 	return folio;
 }
 
-static bool grow_one(struct sp_node *node)
+/* Hpages that are wanted, or allowed when a commit needs them, and not there. */
+static unsigned long growth_locked(const struct sp_node *node, bool on_demand)
 {
-	struct folio *folio = hpage_alloc(node->nid);
+	unsigned long most = node->target + (on_demand ? node->overcommit : 0);
 
+	lockdep_assert_held(&node->lock);
+
+	return most > node->total ? most - node->total : 0;
+}
+
+/* False when memory is short. */
+static bool grow_one(struct sp_node *node, bool on_demand)
+{
+	struct folio *folio;
+	bool welcome;
+
+	/* What is only allowed is not worth pushing others out. */
+	folio = hpage_alloc(node->nid, on_demand ? __GFP_NORETRY :
+			    __GFP_RETRY_MAYFAIL);
 	if (!folio)
 		return false;
 
+	/* Others may have grown it meanwhile. */
 	spin_lock(&node->lock);
-	node->total++;
-	node->nr[SP_ZEROED]++;
-	list_add(&folio->lru, &node->list[SP_ZEROED]);
-	node->stats.grown++;
-	node_check(node);
+	welcome = growth_locked(node, on_demand);
+	if (welcome) {
+		node->total++;
+		node->nr[SP_ZEROED]++;
+		list_add(&folio->lru, &node->list[SP_ZEROED]);
+		node->stats.grown++;
+		node_check(node);
+	}
 	spin_unlock(&node->lock);
-	wake_up(&node->zeroed);
+	if (welcome)
+		wake_up(&node->zeroed);
+	else
+		hpage_free(folio);
 	return true;
 }
 
-/* Hpages still to be allocated; settles for what there is when @give_up. */
-static unsigned long missing(struct sp_node *node, bool give_up)
+/**
+ * sp_node_growth - by how much the pool may grow for a commit
+ * @node: the node
+ *
+ * Return: hpages.
+ */
+unsigned long sp_node_growth(struct sp_node *node)
 {
-	unsigned long count = 0;
+	unsigned long growth;
 
 	spin_lock(&node->lock);
-	if (node->target > node->total) {
-		count = node->target - node->total;
-		if (give_up)
-			node->target = node->total;
+	growth = growth_locked(node, true);
+	spin_unlock(&node->lock);
+	return growth;
+}
+
+/**
+ * sp_node_grow - let the pool grow for a commit
+ * @node: the node
+ * @count: hpages, at most sp_node_growth()
+ *
+ * What was got is kept, and is surplus that decays.
+ *
+ * Return: false when memory is short or a fatal signal arrived.
+ */
+bool sp_node_grow(struct sp_node *node, unsigned long count)
+{
+	unsigned long got;
+
+	for (got = 0; got < count; got++) {
+		if (fatal_signal_pending(current))
+			return false;
+		if (!grow_one(node, true)) {
+			pr_warn_ratelimited("node %d: memory is short, got %lu of %lu hpages for a commit\n",
+					    node->nid, got, count);
+			return false;
+		}
+		cond_resched();
 	}
+	return true;
+}
+
+/* Hpages of the wanted number still to be allocated. */
+static unsigned long missing(struct sp_node *node)
+{
+	unsigned long count;
+
+	spin_lock(&node->lock);
+	count = growth_locked(node, false);
 	spin_unlock(&node->lock);
 	return count;
+}
+
+/* Settle for what there is: how many is that? */
+static unsigned long settle(struct sp_node *node)
+{
+	unsigned long total;
+
+	spin_lock(&node->lock);
+	total = node->total;
+	if (node->target > total)
+		node->target = total;
+	spin_unlock(&node->lock);
+	return total;
 }
 
 /**
@@ -682,8 +758,9 @@ static unsigned long missing(struct sp_node *node, bool give_up)
  * @target: the number
  *
  * Grows at once by what the buddy allocator gives; when it gives less, the
- * wanted number becomes what was got.  Shrinks at once by what is free, and by
- * the rest as it comes back.
+ * wanted number becomes what was got, and the log says so.  What is above the
+ * wanted number becomes surplus: it decays as it is or comes free, or goes at once
+ * where there is no decay.
  *
  * Return: 0, -EINVAL when the node cannot hold as many, -EINTR after a signal.
  */
@@ -700,22 +777,43 @@ int sp_node_resize(struct sp_node *node, unsigned long target)
 	node->target = target;
 	spin_unlock(&node->lock);
 
-	while (missing(node, false) && !ret) {
-		if (signal_pending(current))
+	while (!ret && missing(node)) {
+		if (signal_pending(current)) {
+			settle(node);
 			ret = -EINTR;
-		else if (!grow_one(node))
-			break;
+		} else if (!grow_one(node, false)) {
+			pr_warn("node %d: memory is short, got %lu of %lu hpages\n",
+				node->nid, settle(node), target);
+		}
 		cond_resched();
 	}
-	missing(node, true);
-	while (!ret && sp_node_shrink_one(node)) {
+	while (!ret && !sp_decay_ms() && sp_node_shrink_one(node)) {
 		/* The worker does the rest. */
 		if (signal_pending(current))
 			break;
 		cond_resched();
 	}
 	mutex_unlock(&node->resize_lock);
+	wake_up(&node->work);
 	return ret;
+}
+
+/**
+ * sp_node_set_overcommit - set by how much the pool may grow when a commit needs it
+ * @node: the node
+ * @overcommit: hpages above the wanted number
+ *
+ * Return: 0, or -EINVAL when the node cannot hold as many.
+ */
+int sp_node_set_overcommit(struct sp_node *node, unsigned long overcommit)
+{
+	if (overcommit > sp_node_capacity(node))
+		return -EINVAL;
+
+	spin_lock(&node->lock);
+	node->overcommit = overcommit;
+	spin_unlock(&node->lock);
+	return 0;
 }
 
 static struct sp_node *node_create(int nid)

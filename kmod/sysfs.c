@@ -70,12 +70,31 @@ static ssize_t max_user_hugepages_store(struct device *dev,
 }
 static DEVICE_ATTR_RW(max_user_hugepages);
 
+static ssize_t decay_ms_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	return sysfs_emit(buf, "%u\n", sp_decay_ms());
+}
+
+static ssize_t decay_ms_store(struct device *dev, struct device_attribute *attr,
+			      const char *buf, size_t len)
+{
+	unsigned int ms;
+
+	if (kstrtouint(buf, 10, &ms))
+		return -EINVAL;
+	sp_set_decay_ms(ms);
+	return len;
+}
+static DEVICE_ATTR_RW(decay_ms);
+
 static struct attribute *device_attrs[] = {
 	&dev_attr_abi.attr,
 	&dev_attr_hugepage_size.attr,
 	&dev_attr_clients.attr,
 	&dev_attr_max_client_hugepages.attr,
 	&dev_attr_max_user_hugepages.attr,
+	&dev_attr_decay_ms.attr,
 	NULL
 };
 
@@ -153,7 +172,30 @@ static ssize_t nr_hugepages_store(struct kobject *kobj,
 
 static struct kobj_attribute nr_hugepages_attr = __ATTR_RW(nr_hugepages);
 
+NODE_ATTR_SHOW(nr_overcommit_hugepages, node->overcommit)
+
+static ssize_t nr_overcommit_hugepages_store(struct kobject *kobj,
+					     struct kobj_attribute *attr,
+					     const char *buf, size_t len)
+{
+	struct sp_node *node = kobj_to_node(kobj);
+	unsigned long overcommit;
+	int ret;
+
+	if (!node)
+		return -ENODEV;
+	if (kstrtoul(buf, 10, &overcommit))
+		return -EINVAL;
+	ret = sp_node_set_overcommit(node, overcommit);
+	return ret ?: len;
+}
+
+static struct kobj_attribute nr_overcommit_hugepages_attr =
+	__ATTR_RW(nr_overcommit_hugepages);
+
 NODE_ATTR_RO(total_hugepages, node->total);
+NODE_ATTR_RO(surplus_hugepages,
+	     node->total > node->target ? node->total - node->target : 0);
 NODE_ATTR_RO(zeroed_hugepages, node->nr[SP_ZEROED]);
 NODE_ATTR_RO(dirty_hugepages, node->nr[SP_DIRTY] + node->nr[SP_ZEROING]);
 NODE_ATTR_RO(used_hugepages, node->nr[SP_USED]);
@@ -163,7 +205,9 @@ NODE_ATTR_RO(poisoned_hugepages, node->poisoned);
 
 static struct attribute *node_attrs[] = {
 	&nr_hugepages_attr.attr,
+	&nr_overcommit_hugepages_attr.attr,
 	&total_hugepages_attr.attr,
+	&surplus_hugepages_attr.attr,
 	&zeroed_hugepages_attr.attr,
 	&dirty_hugepages_attr.attr,
 	&used_hugepages_attr.attr,

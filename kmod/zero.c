@@ -133,27 +133,28 @@ static bool has_dirty(struct sp_node *node)
 static bool has_work(struct sp_node *node, bool watching)
 {
 	return kthread_should_stop() || has_dirty(node) ||
-	       sp_node_has_surplus(node) || has_parked(node) != watching;
+	       sp_shrink_has_news(node) || has_parked(node) != watching;
 }
 
 static int worker(void *arg)
 {
 	struct sp_node *node = arg;
-	unsigned long due = jiffies;
+	unsigned long due = jiffies, timeout = MAX_SCHEDULE_TIMEOUT;
 	bool watching;
 
 	set_user_nice(current, MAX_NICE);
 	while (!kthread_should_stop()) {
-		/* Without parked hpages there is no timer. */
+		/* Without parked hpages and surplus there is no timer. */
 		watching = has_parked(node);
+		if (watching)
+			timeout = min_t(unsigned long, timeout, PARK_INTERVAL);
 		wait_event_idle_timeout(node->work, has_work(node, watching),
-					watching ? PARK_INTERVAL :
-					MAX_SCHEDULE_TIMEOUT);
+					timeout);
 		if (watching && time_after_eq(jiffies, due)) {
 			sp_park_recheck(node);
 			due = jiffies + PARK_INTERVAL;
 		}
-		if (!sp_node_shrink_one(node))
+		if (!sp_shrink_by_decay(node, &timeout))
 			zero_next(node);
 		cond_resched();
 	}

@@ -204,6 +204,7 @@ TEST_F(client, a_shrunk_pool_waits_for_its_parked_hpages)
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_TRUE(pin(pipes, map));
 	ASSERT_EQ(1, t_decommit(self->fd, 0, 0, self->hpage));
+	ASSERT_EQ(0, t_write(T_SYSFS "/decay_ms", "0"));
 	ASSERT_EQ(0, t_set_node(0, "nr_hugepages", "0"));
 	EXPECT_EQ(1, t_pool(0).total);
 	EXPECT_EQ(1, t_pool(0).parked);
@@ -215,6 +216,7 @@ TEST_F(client, a_shrunk_pool_waits_for_its_parked_hpages)
 	munmap(map, self->hpage);
 	snprintf(size, sizeof(size), "%lld", self->total);
 	ASSERT_EQ(0, t_set_node(0, "nr_hugepages", size));
+	ASSERT_EQ(0, t_write(T_SYSFS "/decay_ms", "10000"));
 }
 
 /* An io_uring with the memory registered: 0, or -errno of the registration. */

@@ -166,6 +166,7 @@ TEST_F(guarantee, the_pool_does_not_shrink_below_it)
 {
 	double end;
 
+	ASSERT_EQ(0, t_write(T_SYSFS "/decay_ms", "0"));
 	ASSERT_EQ(0, reserve(self->fd, 0, 7));
 	ASSERT_EQ(0, commit(self->fd, 0, 2));
 	ASSERT_EQ(0, t_set_node(0, "nr_hugepages", "0"));
@@ -182,6 +183,7 @@ TEST_F(guarantee, the_pool_does_not_shrink_below_it)
 		if (t_pool(0).total == 0)
 			break;
 	EXPECT_EQ(0, t_pool(0).total);
+	EXPECT_EQ(0, t_write(T_SYSFS "/decay_ms", "10000"));
 }
 
 TEST_F(guarantee, it_ends_with_the_client)

@@ -17,6 +17,8 @@ FIXTURE_SETUP(pool)
 	self->total = t_pool(0).total;
 	ASSERT_LT(8, self->total);
 	snprintf(self->size, sizeof(self->size), "%lld", self->total);
+	/* What is too much shall go at once. */
+	ASSERT_EQ(0, t_write(T_SYSFS "/decay_ms", "0"));
 }
 
 FIXTURE_TEARDOWN(pool)
@@ -24,6 +26,7 @@ FIXTURE_TEARDOWN(pool)
 	EXPECT_EQ(0, t_set_node(0, "nr_hugepages", self->size));
 	EXPECT_TRUE(t_all_settle(10));
 	EXPECT_EQ(self->total, t_pool(0).total);
+	EXPECT_EQ(0, t_write(T_SYSFS "/decay_ms", "10000"));
 }
 
 /* Files below a folder, as paths relative to it, links left out. */
@@ -174,7 +177,8 @@ TEST_F(pool, each_module_parameter_is_documented_and_the_reverse)
 static bool may_be_set(const char *path)
 {
 	static const char *const names[] = {
-		"nr_hugepages", "max_client_hugepages", "max_user_hugepages",
+		"nr_hugepages", "nr_overcommit_hugepages", "decay_ms",
+		"max_client_hugepages", "max_user_hugepages",
 	};
 	unsigned int i;
 

@@ -31,7 +31,8 @@
  *	ENODEV	no such node, a node without memory, or one outside the
  *		caller's cpuset
  *	EPERM	PROT_EXEC
- *	ENOMEM	the node's pool cannot supply the range
+ *	ENOMEM	the node's pool cannot supply the range; it does not grow for a
+ *		mapping, whose caller holds up his other threads: COMMIT does
  *	EDQUOT	the client, or a user who pays for it, would have more than is
  *		allowed (max_client_hugepages, max_user_hugepages in sysfs)
  *	EINTR	a fatal signal arrived while committing
@@ -135,7 +136,9 @@ struct slabpool_ioc_info {
  *
  * Fill every hole of the range: all or nothing.  With SLABPOOL_FALLBACK, what the
  * node's pool cannot supply comes from those of the other nodes of the caller's
- * cpuset, nearest first; the node may itself be outside the cpuset then.
+ * cpuset, nearest first; the node may itself be outside the cpuset then.  Where the
+ * administrator allows it (nr_overcommit_hugepages), and only when all pools that may
+ * serve it lack hpages, they grow, which takes its time.
  *
  * ENODEV: no such node, a node without memory, or one outside the caller's
  * cpuset.  EDQUOT: a limit does not allow that many.  ENOMEM: the node's pool, or
@@ -261,7 +264,7 @@ struct slabpool_ioc_stats {
  *
  * The guarantee is the client's and ends with it; what it gives back is set aside
  * again.  ENODEV: as for COMMIT.  EDQUOT: a limit does not allow as many.  ENOMEM:
- * the pool has not as many to spare.  Then the guarantee is what it was.
+ * the pool has not as many to spare; it does not grow for it.  Then the guarantee is what it was.
  */
 struct slabpool_ioc_reserve {
 	__u32 size;
