@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/* The commands of the device, with structures as they should be and as they should not. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "calls.h"
+
+/* Of each thread: pages to write, one that can only be read, and one that cannot. */
+#define WRITABLE_PAGES	6
+#define READONLY_PAGE	WRITABLE_PAGES
+#define NO_PAGE		(WRITABLE_PAGES + 1)
+
+static char *user_pages[NR_THREADS];
+
+char *user_page(unsigned int page)
+{
+	return user_pages[this_thread] + page * PAGE;
+}
+
+/* In the client's own memory, where no stamp is, and each task in a page apart. */
+static char *own_memory(void)
+{
+	return cell_address(0) + (7 + exec_task()) * PAGE + 128;
+}
+
+static void write_readonly(const void *args, size_t size)
+{
+	mprotect(user_page(READONLY_PAGE), PAGE, PROT_READ | PROT_WRITE);
+	memcpy(user_page(READONLY_PAGE), args, size);
+	mprotect(user_page(READONLY_PAGE), PAGE, PROT_READ);
+}
+
+/* Issue a command whose structure, of any revision, begins with its size. */
+static long issue(int fd, unsigned int command, void *args, size_t size,
+		  size_t size_1, u64 shape)
+{
+	char *place = user_page(0);
+	u32 *told = args;
+	long ret;
+
+	memset(place, 0, 2 * PAGE);
+	*told = size;
+	switch (shape) {
+	case OLD:	*told = size_1;	break;
+	case SHORT:	*told = size_1 - 4;	break;
+	case EMPTY:	*told = 0;	break;
+	case LONG:	*told = size + 16;	break;
+	case PAGEFUL:	*told = PAGE;	break;
+	case HUGE_SIZE:	*told = ~0U;	break;
+	case NOWHERE:	return answer(ioctl(fd, command, NULL));
+	case KERNEL:	return answer(ioctl(fd, command, 0xffff888000000000));
+	case TAIL:
+		*told = size + 16;
+		place[size + 8] = 1;
+		break;
+	case READONLY:
+		write_readonly(args, size);
+		return answer(ioctl(fd, command, user_page(READONLY_PAGE)));
+	case EDGE:
+		write_readonly(args, size);
+		place = user_page(NO_PAGE) - size / 2;
+		return answer(ioctl(fd, command, place));
+	case OWN:
+		trapped_write(own_memory(), args, size);
+		ret = answer(ioctl(fd, command, own_memory()));
+		trapped_read(own_memory(), args, size);
+		return ret;
+	}
+	memcpy(place, args, size);
+	ret = answer(ioctl(fd, command, place));
+	memcpy(args, place, size);
+	return ret;
+}
+
+#define ISSUE(fd, NAME, args, shape)					\
+	issue(fd, SLABPOOL_IOC_##NAME, args, sizeof(*(args)),		\
+	      SLABPOOL_IOC_##NAME##_SIZE_1, shape)
+
+long call_info(const u64 *v)
+{
+	struct slabpool_ioc_info info = {};
+	long ret = ISSUE(slot_get(v[0]).fd, INFO, &info, v[1]);
+
+	if (!ret && v[1] == PLAIN && info.hpage_size != hpage)
+		finding("INFO says that an hpage has %llu bytes",
+			(unsigned long long)info.hpage_size);
+	return ret;
+}
+
+long call_commit(const u64 *v)
+{
+	struct slot slot = slot_get(v[0]);
+	struct slabpool_ioc_commit commit = {
+		.offset = SLABPOOL_OFFSET((int)v[1], v[2]),
+		.length = v[3],
+		.flags = v[4],
+	};
+	struct begun begun;
+	long ret;
+
+	if (slot.fd < 0)
+		return -EBADF;
+	begun = commit_begin(slot.client, commit.offset, commit.length);
+	ret = ISSUE(slot.fd, COMMIT, &commit, v[5]);
+	commit_end(&begun, !ret && v[5] != OWN);
+	if (!ret && v[5] == PLAIN && commit.committed > v[3] / hpage)
+		finding("COMMIT of %llu hpages says it added %llu",
+			(unsigned long long)(v[3] / hpage),
+			(unsigned long long)commit.committed);
+	return ret;
+}
+
+long call_decommit(const u64 *v)
+{
+	struct slot slot = slot_get(v[0]);
+	struct slabpool_range *ranges = (void *)user_page(2);
+	u32 entries = v[4] < MAX_ENTRIES ? v[4] : MAX_ENTRIES, i;
+	struct slabpool_ioc_decommit decommit = {
+		.flags = v[5],
+		.ranges = (uintptr_t)ranges,
+		.count = v[4],
+	};
+	struct begun begun[MAX_ENTRIES];
+	long ret;
+
+	if (slot.fd < 0)
+		return -EBADF;
+	memset(ranges, 0, (WRITABLE_PAGES - 2) * PAGE);
+	for (i = 0; i < entries; i++) {
+		ranges[i].offset = SLABPOOL_OFFSET((int)v[1], v[2] + i * v[3]);
+		ranges[i].length = v[3];
+		begun[i] = decommit_begin(slot.client, ranges[i].offset,
+					  ranges[i].length);
+	}
+	/* More of them would have their answers written over stamps. */
+	if (v[6] == OWN_RANGES && v[4] <= MAX_ENTRIES) {
+		trapped_write(own_memory() + 64, ranges, entries * sizeof(*ranges));
+		decommit.ranges = (uintptr_t)own_memory() + 64;
+	} else if (v[6] == NO_RANGES) {
+		decommit.ranges = 0;
+	}
+	ret = ISSUE(slot.fd, DECOMMIT, &decommit, v[6]);
+	for (i = 0; i < entries; i++)
+		/* In the client's own memory another thread may change them. */
+		decommit_end(&begun[i], !ret && v[6] != OWN_RANGES &&
+			     v[6] != OWN && !ranges[i].error);
+	return ret;
+}
+
+long call_attach(const u64 *v)
+{
+	struct slot slot = slot_get(v[0]);
+	struct slabpool_ioc_attach attach = {
+		.address = (uintptr_t)cell_address(v[1] % NR_CELLS),
+		.flags = v[3],
+		.fd = -1,
+	};
+	struct cell *cell = &cells[v[1] % NR_CELLS];
+	long ret;
+
+	if (slot.fd < 0)
+		return -EBADF;
+	if (!cell_hold(cell - cells))
+		return -EAGAIN;
+	ret = ISSUE(slot.fd, ATTACH, &attach, v[4]);
+	/* Written by others meanwhile, it may be any number: then it leaks. */
+	if (!ret && v[4] == OWN)
+		oracle_hide(1);
+	else if (!ret && cell->client == NO_CLIENT)
+		close(attach.fd);
+	else if (!ret)
+		ret = slot_set(v[2], attach.fd, cell->client,
+			       cell->readonly ? O_RDONLY : O_RDWR);
+	cell_release(cell - cells);
+	return ret;
+}
+
+long call_stats(const u64 *v)
+{
+	struct slabpool_ioc_stats stats = { .node = (int)v[1] };
+
+	return ISSUE(slot_get(v[0]).fd, STATS, &stats, v[2]);
+}
+
+long call_share(const u64 *v)
+{
+	struct slot slot = slot_get(v[0]);
+	struct slabpool_ioc_share share = { .flags = v[2], .fd = -1 };
+	long ret;
+
+	if (slot.fd < 0)
+		return -EBADF;
+	ret = ISSUE(slot.fd, SHARE, &share, v[3]);
+	if (ret)
+		return ret;
+	/* Written by others meanwhile, it may be any number: then it leaks. */
+	if (v[3] == OWN) {
+		oracle_hide(1);
+		return 0;
+	}
+	return slot_set(v[1], share.fd, slot.client,
+			v[2] & SLABPOOL_SHARE_RDONLY ? O_RDONLY : slot.mode);
+}
+
+long call_reserve(const u64 *v)
+{
+	struct slabpool_ioc_reserve reserve = { .node = (int)v[1], .count = v[2], .flags = v[3] };
+
+	return ISSUE(slot_get(v[0]).fd, RESERVE, &reserve, v[4]);
+}
+
+/* Commands as no caller should send them. */
+long call_ioctl(const u64 *v)
+{
+	return answer(ioctl(slot_get(v[0]).fd, v[1], v[2]));
+}
+
+/* Descriptors of our own for asking, so that no slot is touched. */
+static void report_committed(int fd, int client)
+{
+	struct slabpool_ioc_stats stats = { .size = sizeof(stats), .node = SLABPOOL_NODE_LOCAL };
+
+	if (client != NO_CLIENT && !ioctl(fd, SLABPOOL_IOC_STATS, &stats))
+		oracle_seen(client, stats.committed);
+}
+
+static void report_cell(int device, unsigned int cell)
+{
+	struct slabpool_ioc_attach attach = {
+		.size = sizeof(attach),
+		.address = (uintptr_t)cell_address(cell),
+	};
+
+	if (cells[cell].client == NO_CLIENT)
+		return;
+	/* A private mapping, or what is left of one, cannot be asked. */
+	if (ioctl(device, SLABPOOL_IOC_ATTACH, &attach)) {
+		oracle_maybe_held(cells[cell].client);
+		return;
+	}
+	report_committed(attach.fd, cells[cell].client);
+	close(attach.fd);
+}
+
+/* At a sync: tell the oracle what each client that this process knows holds. */
+void calls_report(void)
+{
+	int device = open(DEVICE, O_RDONLY | O_CLOEXEC);
+	struct slot slot;
+	unsigned int i;
+
+	for (i = 0; i < NR_SLOTS; i++) {
+		slot = slot_get(i);
+		if (slot.fd >= 0)
+			report_committed(slot.fd, slot.client);
+	}
+	for (i = 0; i < NR_CELLS; i++)
+		report_cell(device, i);
+	close(device);
+}
+
+static void setup_pages(unsigned int thread)
+{
+	size_t length = (NO_PAGE + 1) * PAGE;
+	char *pages = mmap(NULL, length, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages == MAP_FAILED)
+		abort();
+	mprotect(pages + READONLY_PAGE * PAGE, PAGE, PROT_READ);
+	mprotect(pages + NO_PAGE * PAGE, PAGE, PROT_NONE);
+	user_pages[thread] = pages;
+}
+
+void device_setup(void)
+{
+	unsigned int thread;
+
+	for (thread = 0; thread < NR_THREADS; thread++)
+		setup_pages(thread);
+}

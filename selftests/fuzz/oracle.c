@@ -1,0 +1,679 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The oracle: what user space can tell about pages that have lost their owner.
+ *
+ * KASAN does not see a process write through a stale page table entry.  So each
+ * client writes a word of its own, a stamp, to its hpages, one a base page, and
+ * at each of these places nothing may ever be seen but zero or a stamp of the
+ * same client and hpage, not older than the last decommit:
+ *
+ *	a stamp of another client	a page has two owners, or was not zeroed
+ *	one of another hpage		it is mapped in the wrong place
+ *	an older generation		given back and handed out again unzeroed
+ *	a private one, seen shared	a private write reached the shared memory
+ *	a forbidden one			written through a descriptor for reading
+ *
+ * Threads race on purpose, so each rule is one that holds whatever the others
+ * do.  A generation begins before a decommit is called and counts when it has
+ * succeeded; stamps are written under a lock that beginning one takes as well.
+ * That an hpage is there, or is gone, is said only when no other commit or
+ * decommit of it was under way.  What cannot be told is not told.
+ *
+ * At a sync nothing runs, and more can be said: which physical page each cell
+ * shows, and that the clients hold together exactly what the pool calls used.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+
+/* Far from what the C library maps, and on an hpage's edge. */
+#define ARENA		0x200000000000UL
+#define BASE_PAGES	(hpage / PAGE)
+#define MAX_BASE_PAGES	512
+#define LOCK_TRIES	1000
+
+enum stamp_kind { STAMP_SHARED = 0xA, STAMP_PRIVATE = 0xB, STAMP_FORBIDDEN = 0xC };
+
+/* kind 4, client 24, hpage 16, generation 20 bits */
+#define STAMP_KIND(word)	((word) >> 60)
+#define STAMP_CLIENT(word)	((word) >> 36 & 0xffffff)
+#define STAMP_HPAGE(word)	((word) >> 20 & 0xffff)
+#define STAMP_GENERATION(word)	((word) & 0xfffff)
+
+/*
+ * An hpage of a client, as the model follows it.  @known holds a mark and what
+ * count of the opposite calls it depends on: it is void once one more began.
+ */
+struct model {
+	atomic_uint commits_begun;
+	atomic_uint commits_ended;
+	atomic_uint decommits_begun;
+	atomic_uint decommits_ended;
+	atomic_uint generation;
+	atomic_uint oldest;
+	_Atomic u64 known;
+};
+
+struct client {
+	atomic_int lock;	/* process that writes stamps or begins a generation */
+	u32 id;
+	_Atomic u64 committed;	/* what STATS said at this sync, plus one */
+	atomic_bool maybe_held;	/* by something that could not be asked */
+	struct model model[MODEL_HPAGES];
+};
+
+/* What one process saw at a sync. */
+struct sighting {
+	u64 frame;
+	u64 index;
+	int client;
+};
+
+#define MAX_SIGHTINGS	(NR_PROCESSES * NR_CELLS)
+
+struct shared {
+	u32 first_id;
+	atomic_int nr_clients;
+	atomic_int hidden;
+	atomic_int nr_sightings;
+	struct client client[MAX_CLIENTS];
+	struct sighting sighting[MAX_SIGHTINGS];
+};
+
+struct cell cells[NR_CELLS];
+static struct shared *shared;
+
+static _Thread_local sigjmp_buf trap;
+static _Thread_local volatile sig_atomic_t trapping;
+
+char *cell_address(unsigned int cell)
+{
+	return (char *)ARENA + cell * hpage;
+}
+
+static void on_trap(int signal)
+{
+	if (trapping)
+		siglongjmp(trap, signal);
+	finding("a call ended with signal %d", signal);
+	_exit(1);
+}
+
+void traps_install(void)
+{
+	struct sigaction action = { .sa_handler = on_trap, .sa_flags = SA_NODEFER };
+
+	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+}
+
+/* Copy words; 0 or the signal that ended it. */
+static int trapped_copy(volatile u64 *to, const volatile u64 *from, size_t words)
+{
+	int signal = sigsetjmp(trap, 0);
+	size_t i;
+
+	trapping = !signal;
+	if (signal)
+		return signal;
+	for (i = 0; i < words; i++)
+		to[i] = from[i];
+	trapping = 0;
+	return 0;
+}
+
+int trapped_read(const void *from, void *to, size_t length)
+{
+	return trapped_copy(to, from, length / sizeof(u64));
+}
+
+int trapped_write(void *to, const void *from, size_t length)
+{
+	return trapped_copy(to, from, length / sizeof(u64));
+}
+
+/* A write access that changes nothing, so that it may race with anything. */
+int trapped_touch(void *address, bool write)
+{
+	int signal = sigsetjmp(trap, 0);
+
+	trapping = !signal;
+	if (signal)
+		return signal;
+	if (write)
+		atomic_fetch_or((_Atomic u64 *)address, 0);
+	else
+		atomic_load((_Atomic u64 *)address);
+	trapping = 0;
+	return 0;
+}
+
+bool cell_hold(unsigned int cell)
+{
+	int tries, value;
+
+	for (tries = 0; tries < LOCK_TRIES; tries++) {
+		value = atomic_load(&cells[cell].lock);
+		if (value >= 0 &&
+		    atomic_compare_exchange_strong(&cells[cell].lock, &value,
+						   value + 1))
+			return true;
+		sched_yield();
+	}
+	return false;
+}
+
+void cell_release(unsigned int cell)
+{
+	atomic_fetch_sub(&cells[cell].lock, 1);
+}
+
+static bool cell_lock(unsigned int cell)
+{
+	int tries, free;
+
+	for (tries = 0; tries < LOCK_TRIES; tries++) {
+		free = 0;
+		if (atomic_compare_exchange_strong(&cells[cell].lock, &free, -1)) {
+			atomic_fetch_add(&cells[cell].seq, 1);
+			return true;
+		}
+		sched_yield();
+	}
+	return false;
+}
+
+void cells_unlock(unsigned int first, unsigned int count)
+{
+	while (count--) {
+		atomic_fetch_add(&cells[first + count].seq, 1);
+		atomic_store(&cells[first + count].lock, 0);
+	}
+}
+
+/* To change what they show.  Never waits for ever: a caller gives up instead. */
+bool cells_lock(unsigned int first, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		if (cell_lock(first + i))
+			continue;
+		cells_unlock(first, i);
+		return false;
+	}
+	return true;
+}
+
+/* They are locked, and now show @count hpages of the client; or of nobody. */
+void cells_describe(unsigned int first, unsigned int count, int client, u64 index,
+		    bool private, bool readonly)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		cells[first + i].client = client;
+		cells[first + i].index = index + i;
+		cells[first + i].private = private;
+		cells[first + i].readonly = readonly;
+	}
+}
+
+int client_new(void)
+{
+	int client = atomic_fetch_add(&shared->nr_clients, 1);
+
+	if (client >= MAX_CLIENTS)
+		return NO_CLIENT;
+	shared->client[client].id = (shared->first_id + client) & 0xffffff;
+	return client;
+}
+
+bool client_lock(int client)
+{
+	int tries, free;
+
+	for (tries = 0; tries < LOCK_TRIES; tries++) {
+		free = 0;
+		if (atomic_compare_exchange_strong(&shared->client[client].lock,
+						   &free, getpid()))
+			return true;
+		sched_yield();
+	}
+	return false;
+}
+
+void client_unlock(int client)
+{
+	atomic_store(&shared->client[client].lock, 0);
+}
+
+/* A process that was killed holds no lock any more. */
+void client_unlock_of(pid_t pid)
+{
+	int client, holder;
+
+	for (client = 0; client < MAX_CLIENTS; client++) {
+		holder = pid;
+		atomic_compare_exchange_strong(&shared->client[client].lock,
+					       &holder, 0);
+	}
+}
+
+/* Its model, or NULL for an hpage far out that is not followed. */
+static struct model *model_of(int client, u64 index)
+{
+	u64 span = (1ULL << SLABPOOL_NODE_SHIFT) / hpage;
+	u64 node = index / span, at = index % span;
+
+	if (node > NR_NODES || at >= MODEL_SPAN)
+		return NULL;
+	return &shared->client[client].model[node * MODEL_SPAN + at];
+}
+
+static struct begun range_begin(int client, u64 offset, u64 length)
+{
+	struct begun begun = {
+		.client = client,
+		.first = offset / hpage,
+		.count = length / hpage,
+	};
+
+	if (offset % hpage || length % hpage || begun.count > MODEL_SPAN)
+		begun.count = 0;
+	return begun;
+}
+
+static u64 known(enum mark mark, u32 count)
+{
+	return (u64)mark << 32 | count;
+}
+
+struct begun commit_begin(int client, u64 offset, u64 length)
+{
+	struct begun begun = range_begin(client, offset, length);
+	struct model *model;
+	u64 i;
+
+	for (i = 0; i < begun.count; i++) {
+		model = model_of(client, begun.first + i);
+		if (!model)
+			continue;
+		begun.others[i] = atomic_load(&model->decommits_ended);
+		begun.alone[i] = begun.others[i] ==
+				 atomic_load(&model->decommits_begun);
+		atomic_fetch_add(&model->commits_begun, 1);
+	}
+	return begun;
+}
+
+void commit_end(const struct begun *begun, bool committed)
+{
+	struct model *model;
+	u64 i;
+
+	for (i = 0; i < begun->count; i++) {
+		model = model_of(begun->client, begun->first + i);
+		if (!model)
+			continue;
+		if (committed && begun->alone[i])
+			atomic_store(&model->known,
+				     known(MARK_PRESENT, begun->others[i]));
+		atomic_fetch_add(&model->commits_ended, 1);
+	}
+}
+
+struct begun decommit_begin(int client, u64 offset, u64 length)
+{
+	struct begun begun = range_begin(client, offset, length);
+	struct model *model;
+	u64 i;
+
+	if (begun.count && !client_lock(client))
+		begun.count = 0;
+	for (i = 0; i < begun.count; i++) {
+		model = model_of(client, begun.first + i);
+		if (!model)
+			continue;
+		begun.others[i] = atomic_load(&model->commits_ended);
+		begun.alone[i] = begun.others[i] ==
+				 atomic_load(&model->commits_begun);
+		atomic_fetch_add(&model->decommits_begun, 1);
+		begun.generation[i] = atomic_fetch_add(&model->generation, 1) + 1;
+	}
+	if (begun.count)
+		client_unlock(client);
+	return begun;
+}
+
+static void raise_oldest(struct model *model, u32 generation)
+{
+	u32 oldest = atomic_load(&model->oldest);
+
+	while (oldest < generation &&
+	       !atomic_compare_exchange_weak(&model->oldest, &oldest, generation))
+		;
+}
+
+void decommit_end(const struct begun *begun, bool decommitted)
+{
+	struct model *model;
+	u64 i;
+
+	for (i = 0; i < begun->count; i++) {
+		model = model_of(begun->client, begun->first + i);
+		if (!model)
+			continue;
+		if (decommitted)
+			raise_oldest(model, begun->generation[i]);
+		if (decommitted && begun->alone[i])
+			atomic_store(&model->known,
+				     known(MARK_ABSENT, begun->others[i]));
+		atomic_fetch_add(&model->decommits_ended, 1);
+	}
+}
+
+/* Only while nothing runs: is the hpage known to be there, or to be gone? */
+static enum mark known_mark(const struct model *model)
+{
+	u64 value = atomic_load(&model->known);
+	u32 begun;
+
+	/* Nobody has said anything yet: gone until a commit begins. */
+	if (!value)
+		value = known(MARK_ABSENT, 0);
+	begun = value >> 32 == MARK_PRESENT ? atomic_load(&model->decommits_begun) :
+		atomic_load(&model->commits_begun);
+	return (u32)value == begun ? (enum mark)(value >> 32) : MARK_UNKNOWN;
+}
+
+/* Where in its base page a stamp is: all over it, the first and last word too. */
+size_t stamp_place(unsigned int page)
+{
+	unsigned int words = PAGE / sizeof(u64);
+
+	return page * PAGE + (page * 73 % words) * sizeof(u64);
+}
+
+u64 client_stamp(int client, u64 index, bool private, bool forbidden)
+{
+	struct model *model = model_of(client, index);
+	u64 kind = forbidden ? STAMP_FORBIDDEN :
+		   private ? STAMP_PRIVATE : STAMP_SHARED;
+	u64 generation = model ? atomic_load(&model->generation) : 0;
+
+	return kind << 60 | (u64)shared->client[client].id << 36 |
+	       (index & 0xffff) << 20 | (generation & 0xfffff);
+}
+
+static long stamp_pages(struct cell *cell, char *base)
+{
+	/* A private one costs a fault each. */
+	unsigned int step = cell->private ? BASE_PAGES / 8 : 1, page;
+	u64 stamp = client_stamp(cell->client, cell->index, cell->private, false);
+	int signal;
+
+	for (page = 0; page < BASE_PAGES; page += step) {
+		signal = trapped_write(base + stamp_place(page), &stamp,
+				       sizeof(stamp));
+		if (signal)
+			return -(200 + signal);
+	}
+	return 0;
+}
+
+/* Mark a cell's hpage as its client's own. */
+long stamp_cell(unsigned int cell)
+{
+	long ret = -EAGAIN;
+
+	if (!cell_hold(cell))
+		return ret;
+	if (cells[cell].client == NO_CLIENT) {
+		ret = -ENOENT;
+	} else if (client_lock(cells[cell].client)) {
+		ret = stamp_pages(&cells[cell], cell_address(cell));
+		client_unlock(cells[cell].client);
+	}
+	cell_release(cell);
+	return ret;
+}
+
+/* A word that came from a page of this client's hpage, by whatever way. */
+void check_word(u64 word, int client, u64 index)
+{
+	if (!word)
+		return;
+	if (STAMP_CLIENT(word) != shared->client[client].id)
+		finding("bytes of another client: stamp %016llx in a page of client %06x",
+			(unsigned long long)word, shared->client[client].id);
+	else if (STAMP_HPAGE(word) != (index & 0xffff))
+		finding("bytes of another hpage: stamp %016llx in hpage %llu",
+			(unsigned long long)word, (unsigned long long)index);
+}
+
+static void check_stamp(u64 word, const struct cell *cell, u32 oldest, u32 newest)
+{
+	if (!word)
+		return;
+	check_word(word, cell->client, cell->index);
+	if (cell->private)
+		return;
+	if (STAMP_KIND(word) == STAMP_PRIVATE)
+		finding("a private write reached shared memory: stamp %016llx",
+			(unsigned long long)word);
+	else if (STAMP_KIND(word) == STAMP_FORBIDDEN)
+		finding("a write through a descriptor for reading: stamp %016llx",
+			(unsigned long long)word);
+	else if (STAMP_GENERATION(word) < oldest)
+		finding("bytes from before a decommit: stamp %016llx, oldest allowed %x",
+			(unsigned long long)word, oldest);
+	else if (STAMP_GENERATION(word) > newest)
+		finding("bytes nobody wrote: stamp %016llx",
+			(unsigned long long)word);
+}
+
+/* Read every place where a stamp may be; 0 or the signal that ended it. */
+static int read_stamps(const char *base, u64 *words)
+{
+	unsigned int page;
+	int signal;
+
+	for (page = 0; page < BASE_PAGES && page < MAX_BASE_PAGES; page++) {
+		signal = trapped_read(base + stamp_place(page), &words[page],
+				      sizeof(*words));
+		if (signal)
+			return signal;
+	}
+	return 0;
+}
+
+/* What the signal, or that there was none, says of a quiet cell. */
+static void check_presence(const struct cell *cell, int signal)
+{
+	struct model *model = model_of(cell->client, cell->index);
+	enum mark mark = model ? known_mark(model) : MARK_UNKNOWN;
+
+	/* Private copies outlive a decommit. */
+	if (mark == MARK_ABSENT && !signal && !cell->private)
+		finding("an hpage that was given back is still visible: hpage %llu",
+			(unsigned long long)cell->index);
+	if (mark == MARK_PRESENT && signal == SIGBUS)
+		finding("a committed hpage is not there: hpage %llu",
+			(unsigned long long)cell->index);
+}
+
+/* Check what a cell shows; @quiet when nothing else runs. */
+long look_at_cell(unsigned int number, bool quiet)
+{
+	struct cell *cell = &cells[number], seen;
+	u64 words[MAX_BASE_PAGES];
+	u32 oldest = 0, newest = 0, seq = atomic_load(&cell->seq);
+	struct model *model;
+	unsigned int page;
+	int signal;
+
+	seen.client = cell->client;
+	seen.index = cell->index;
+	seen.private = cell->private;
+	if (seq % 2 || atomic_load(&cell->seq) != seq)
+		return -EAGAIN;
+	model = seen.client == NO_CLIENT ? NULL : model_of(seen.client, seen.index);
+	if (model)
+		oldest = atomic_load(&model->oldest);
+	signal = read_stamps(cell_address(number), words);
+	if (model)
+		newest = atomic_load(&model->generation);
+	/* It may have been another's meanwhile, then this says nothing. */
+	if (seen.client == NO_CLIENT || atomic_load(&cell->seq) != seq)
+		return signal ? -(200 + signal) : 0;
+
+	if (quiet)
+		check_presence(&seen, signal);
+	if (signal)
+		return -(200 + signal);
+	for (page = 0; page < BASE_PAGES && page < MAX_BASE_PAGES; page++)
+		check_stamp(words[page], &seen, oldest, model ? newest : 0xfffff);
+	return 0;
+}
+
+/* Before a program: nobody owns anything. */
+void oracle_reset(u32 first_id)
+{
+	unsigned int cell;
+
+	if (!shared)
+		shared = shared_alloc(sizeof(*shared));
+	memset(shared, 0, sizeof(*shared));
+	shared->first_id = first_id;
+	memset(cells, 0, sizeof(cells));
+	for (cell = 0; cell < NR_CELLS; cell++)
+		cells[cell].client = NO_CLIENT;
+}
+
+/* One process does so before the others look. */
+void oracle_forget_sightings(void)
+{
+	int client;
+
+	atomic_store(&shared->nr_sightings, 0);
+	for (client = 0; client < MAX_CLIENTS; client++) {
+		atomic_store(&shared->client[client].committed, 0);
+		atomic_store(&shared->client[client].maybe_held, false);
+	}
+}
+
+/* The physical page behind an address, 0 when there is none to be seen. */
+static u64 frame_of(int pagemap, const void *address)
+{
+	u64 entry = 0;
+
+	if (pread(pagemap, &entry, sizeof(entry),
+		  (uintptr_t)address / PAGE * sizeof(entry)) != sizeof(entry))
+		return 0;
+	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
+}
+
+static void report_frame(const struct cell *cell, u64 frame)
+{
+	int at = atomic_fetch_add(&shared->nr_sightings, 1);
+
+	if (at < MAX_SIGHTINGS)
+		shared->sighting[at] = (struct sighting){
+			frame, cell->index, cell->client
+		};
+}
+
+/* At a sync, in each process: look at all its cells and say what was seen. */
+void oracle_check_process(void)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	unsigned int i;
+	u64 frame;
+
+	for (i = 0; i < NR_CELLS; i++) {
+		if (cells[i].client == NO_CLIENT)
+			continue;
+		look_at_cell(i, true);
+		frame = frame_of(pagemap, cell_address(i));
+		if (!frame || cells[i].private)
+			continue;
+		if (frame % BASE_PAGES)
+			finding("an hpage lies at no hpage's place: frame %llx",
+				(unsigned long long)frame);
+		report_frame(&cells[i], frame);
+	}
+	close(pagemap);
+}
+
+/* What STATS says of a client now; the same whoever asks. */
+void oracle_seen(int client, u64 committed)
+{
+	atomic_store(&shared->client[client].committed, committed + 1);
+}
+
+void oracle_maybe_held(int client)
+{
+	atomic_store(&shared->client[client].maybe_held, true);
+}
+
+/* A client may be held where no process can ask: in a socket, say. */
+void oracle_hide(int difference)
+{
+	atomic_fetch_add(&shared->hidden, difference);
+}
+
+static void check_sightings(void)
+{
+	int count = atomic_load(&shared->nr_sightings), i, k;
+	const struct sighting *one, *other;
+	bool same;
+
+	for (i = 0; i < count; i++) {
+		for (k = 0; k < i; k++) {
+			one = &shared->sighting[i];
+			other = &shared->sighting[k];
+			same = one->client == other->client &&
+			       one->index == other->index;
+			if (one->frame == other->frame && !same)
+				finding("one page is two hpages: frame %llx",
+					(unsigned long long)one->frame);
+			if (one->frame != other->frame && same)
+				finding("one hpage is two pages: frame %llx and %llx",
+					(unsigned long long)one->frame,
+					(unsigned long long)other->frame);
+		}
+	}
+}
+
+/* At a sync, in one process, when all have looked. */
+void oracle_check_pool(void)
+{
+	long long used = 0, held = 0;
+	u64 seen;
+	bool all = !atomic_load(&shared->hidden);
+	int client, tries;
+
+	check_sightings();
+	for (client = 0; client < MAX_CLIENTS; client++) {
+		seen = atomic_load(&shared->client[client].committed);
+		held += seen ? seen - 1 : 0;
+		if (!seen && atomic_load(&shared->client[client].maybe_held))
+			all = false;
+	}
+	/* A file whose last user has just gone may take a moment. */
+	for (tries = 0; tries < 100; tries++) {
+		used = pool_used();
+		if (used == held || (!all && used > held))
+			return;
+		usleep(10000);
+	}
+	finding("the clients hold %lld hpages, the pool says %lld are used", held,
+		used);
+}
