@@ -13,9 +13,11 @@
 #include <linux/delay.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /* How often, and how long in us, a busy hpage is looked at before it parks. */
 #define GIVE_TRIES	3
@@ -490,6 +492,8 @@ int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 		 grow_pools(client, node->nid, &from, commit->lacked));
 	if (ret == -ENOMEM)
 		sp_node_count(node, &node->stats.commit_failures, 1);
+	trace_commit(node->nid, range->first, range->last, commit->committed,
+		     commit->off_node, ret);
 	return ret;
 }
 
@@ -591,19 +595,50 @@ int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
 		       u32 *hpages, u32 *parked)
 {
 	struct folio *batch[SP_BATCH];
-	unsigned int count;
+	unsigned int count, busy;
 
 	*hpages = 0;
 	*parked = 0;
 	for (;;) {
 		count = detach_batch(client, range->first, range->last, batch);
+		busy = give_back(client, batch, count);
+		if (count)
+			trace_decommit(range->first, count, busy);
 		*hpages += count;
-		*parked += give_back(client, batch, count);
+		*parked += busy;
 		if (count < SP_BATCH)
 			return 0;
 		if (signal_pending(current))
 			return -EINTR;
 		cond_resched();
+	}
+}
+
+/**
+ * sp_client_show - tell what a client has, for fdinfo
+ * @client: the client
+ * @seq: where to
+ */
+void sp_client_show(struct sp_client *client, struct seq_file *seq)
+{
+	unsigned long committed, parked, guarantee;
+	struct sp_node *node;
+
+	seq_printf(seq, "slabpool-charged:\t%lu\n",
+		   sp_quota_charged(client->quota));
+	seq_printf(seq, "slabpool-commits:\t%lld\n",
+		   atomic64_read(&client->commits));
+	seq_printf(seq, "slabpool-decommits:\t%lld\n",
+		   atomic64_read(&client->decommits));
+	seq_printf(seq, "slabpool-pte-fallbacks:\t%lld\n",
+		   atomic64_read(&client->pte_fallbacks));
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
+		committed = atomic_long_read(&client->node[node->nid].committed);
+		parked = atomic_long_read(&client->node[node->nid].parked);
+		guarantee = READ_ONCE(holding_of(client, node)->guarantee);
+		if (committed || parked || guarantee)
+			seq_printf(seq, "slabpool-node%d:\tcommitted=%lu parked=%lu guarantee=%lu\n",
+				   node->nid, committed, parked, guarantee);
 	}
 }
 

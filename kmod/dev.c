@@ -91,6 +91,11 @@ struct file *sp_dev_share(struct file *file, int flags)
 	return other;
 }
 
+static void sp_dev_show_fdinfo(struct seq_file *seq, struct file *file)
+{
+	sp_client_show(file->private_data, seq);
+}
+
 /*
  * An aligned address, as every mapping must have.  The core aligns as well as it
  * can; 32-bit tasks and hints it leaves as they are.
@@ -125,6 +130,7 @@ const struct file_operations sp_dev_fops = {
 	.unlocked_ioctl		= sp_ioctl,
 	.compat_ioctl		= compat_ptr_ioctl,
 	.fsync			= noop_fsync,
+	.show_fdinfo		= sp_dev_show_fdinfo,
 };
 
 static struct miscdevice sp_misc = {

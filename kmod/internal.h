@@ -73,6 +73,7 @@ enum sp_limit {
 	SP_NR_LIMITS,
 };
 
+struct seq_file;
 struct sp_quota;
 
 /**
@@ -222,6 +223,28 @@ struct sp_commit {
 	u64 off_node;
 };
 
+/**
+ * struct sp_books - what a node's fields said at one moment
+ * @nr: as in struct sp_node
+ * @total: as in struct sp_node
+ * @target: as in struct sp_node
+ * @overcommit: as in struct sp_node
+ * @claimed: as in struct sp_node
+ * @reserved: as in struct sp_node
+ * @poisoned: as in struct sp_node
+ * @wrong: NULL, or in which way they contradict each other
+ */
+struct sp_books {
+	unsigned long nr[SP_NR_STATES];
+	unsigned long total;
+	unsigned long target;
+	unsigned long overcommit;
+	unsigned long claimed;
+	unsigned long reserved;
+	unsigned long poisoned;
+	const char *wrong;
+};
+
 /* in main.c */
 bool sp_verify_zero(void);
 
@@ -248,12 +271,14 @@ int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 int sp_client_reserve(struct sp_client *client, int nid, u64 count);
 int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
 		       u32 *hpages, u32 *parked);
+void sp_client_show(struct sp_client *client, struct seq_file *seq);
 unsigned int sp_client_count(void);
 
 /* in quota.c */
 struct sp_quota *sp_quota_create(const struct cred *cred);
 void sp_quota_free(struct sp_quota *quota);
 unsigned long sp_quota_room(const struct sp_quota *quota);
+unsigned long sp_quota_charged(const struct sp_quota *quota);
 int sp_quota_charge(struct sp_quota *quota, unsigned long count);
 void sp_quota_uncharge(struct sp_quota *quota, unsigned long count);
 unsigned long sp_quota_limit(enum sp_limit which);
@@ -291,6 +316,7 @@ unsigned long sp_node_capacity(struct sp_node *node);
 unsigned long sp_node_growth(struct sp_node *node);
 bool sp_node_grow(struct sp_node *node, unsigned long count);
 int sp_node_resize(struct sp_node *node, unsigned long target);
+void sp_node_books(struct sp_node *node, struct sp_books *books);
 int sp_node_set_overcommit(struct sp_node *node, unsigned long overcommit);
 int sp_nodes_init(void);
 void sp_nodes_exit(void);
@@ -319,5 +345,9 @@ void sp_shrink_exit(void);
 extern const struct attribute_group *sp_sysfs_groups[];
 void sp_sysfs_init(struct device *dev);
 void sp_sysfs_exit(void);
+
+/* in debugfs.c */
+void sp_debugfs_init(void);
+void sp_debugfs_exit(void);
 
 #endif /* SLABPOOL_INTERNAL_H */

@@ -12,6 +12,9 @@
 
 #include "internal.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
 static char *hugepages = "";
 module_param(hugepages, charp, 0444);
 MODULE_PARM_DESC(hugepages, "hpages to fill the pools with: node:count[,node:count]");
@@ -110,6 +113,7 @@ static int __init sp_init(void)
 	ret = sp_dev_init();
 	if (ret)
 		goto err_shrink;
+	sp_debugfs_init();
 	return 0;
 
 err_shrink:
@@ -125,6 +129,7 @@ module_init(sp_init);
 /* Runs when no client, no mapping and no parked hpage is left. */
 static void __exit sp_exit(void)
 {
+	sp_debugfs_exit();
 	sp_dev_exit();
 	sp_shrink_exit();
 	sp_zero_exit();

@@ -25,6 +25,7 @@
 #include <linux/topology.h>
 
 #include "internal.h"
+#include "trace.h"
 
 static struct sp_node *nodes[MAX_NUMNODES];
 
@@ -117,23 +118,42 @@ static unsigned long free_hpages(const struct sp_node *node)
 	return node->nr[SP_ZEROED] + node->nr[SP_DIRTY] + node->nr[SP_ZEROING];
 }
 
-static void node_check(struct sp_node *node)
+/* In which way a node's counts contradict each other; NULL: in none. */
+static const char *contradiction(const struct sp_node *node)
 {
-#if defined(CONFIG_DEBUG_VM) || defined(SLABPOOL_DEBUG)
 	unsigned long sum = 0;
 	int state;
 
 	for (state = 0; state < SP_NR_STATES; state++)
 		sum += node->nr[state];
-	WARN_ON_ONCE(sum != node->total);
+	if (sum != node->total)
+		return "the states do not add up to the total";
+	return NULL;
+}
+
+/* Between two steps that belong together this does not hold. */
+static const char *broken_promise(const struct sp_node *node)
+{
+	if (node->claimed + node->reserved > free_hpages(node) + node->poisoned)
+		return "more is claimed and reserved than is free";
+	return NULL;
+}
+
+static void node_check(const struct sp_node *node)
+{
+#if defined(CONFIG_DEBUG_VM) || defined(SLABPOOL_DEBUG)
+	const char *wrong = contradiction(node);
+
+	WARN_ONCE(wrong, "slabpool: node %d: %s\n", node->nid, wrong);
 #endif
 }
 
-static void claims_check(struct sp_node *node)
+static void claims_check(const struct sp_node *node)
 {
 #if defined(CONFIG_DEBUG_VM) || defined(SLABPOOL_DEBUG)
-	WARN_ON_ONCE(node->claimed + node->reserved >
-		     free_hpages(node) + node->poisoned);
+	const char *wrong = broken_promise(node);
+
+	WARN_ONCE(wrong, "slabpool: node %d: %s\n", node->nid, wrong);
 #endif
 }
 
@@ -624,6 +644,7 @@ unsigned long sp_node_unused(struct sp_node *node)
 bool sp_node_shrink_one(struct sp_node *node)
 {
 	struct folio *folio = NULL;
+	unsigned long total = 0;
 	bool poisoned = false;
 
 	/* It leaves the total at once: others decide by what is left. */
@@ -639,10 +660,13 @@ bool sp_node_shrink_one(struct sp_node *node)
 		else
 			node->stats.shrunk++;
 		claims_check(node);
+		total = node->total;
 	}
 	spin_unlock(&node->lock);
-	if (folio && !poisoned)
+	if (folio && !poisoned) {
+		trace_shrink(node->nid, folio_pfn(folio), total);
 		hpage_free(folio);
+	}
 	return folio;
 }
 
@@ -660,6 +684,7 @@ static unsigned long growth_locked(const struct sp_node *node, bool on_demand)
 static bool grow_one(struct sp_node *node, bool on_demand)
 {
 	struct folio *folio;
+	unsigned long total;
 	bool welcome;
 
 	/* What is only allowed is not worth pushing others out. */
@@ -678,11 +703,14 @@ static bool grow_one(struct sp_node *node, bool on_demand)
 		node->stats.grown++;
 		node_check(node);
 	}
+	total = node->total;
 	spin_unlock(&node->lock);
-	if (welcome)
-		wake_up(&node->zeroed);
-	else
+	if (!welcome) {
 		hpage_free(folio);
+		return true;
+	}
+	trace_grow(node->nid, folio_pfn(folio), total);
+	wake_up(&node->zeroed);
 	return true;
 }
 
@@ -814,6 +842,51 @@ int sp_node_set_overcommit(struct sp_node *node, unsigned long overcommit)
 	node->overcommit = overcommit;
 	spin_unlock(&node->lock);
 	return 0;
+}
+
+/* Not all of a list: nothing may walk that under the lock. */
+static const char *wrong_on_list(const struct sp_node *node, int state)
+{
+	unsigned int looked = 0;
+	struct folio *folio;
+
+	/* The worker has the parked ones elsewhere while it looks at them. */
+	if (state == SP_PARKED)
+		return NULL;
+	list_for_each_entry(folio, &node->list[state], lru) {
+		if (folio_nid(folio) != node->nid)
+			return "an hpage of another node is on a list";
+		if (folio->mapping)
+			return "a free hpage belongs to somebody";
+		if (++looked == SP_BATCH)
+			break;
+	}
+	if (looked < SP_BATCH && looked != node->nr[state])
+		return "a list is not as long as it is said to be";
+	return NULL;
+}
+
+/**
+ * sp_node_books - what a node's fields say, and whether they agree
+ * @node: the node
+ * @books: filled
+ */
+void sp_node_books(struct sp_node *node, struct sp_books *books)
+{
+	int state;
+
+	spin_lock(&node->lock);
+	memcpy(books->nr, node->nr, sizeof(books->nr));
+	books->total = node->total;
+	books->target = node->target;
+	books->overcommit = node->overcommit;
+	books->claimed = node->claimed;
+	books->reserved = node->reserved;
+	books->poisoned = node->poisoned;
+	books->wrong = contradiction(node) ?: broken_promise(node);
+	for (state = 0; state < SP_NR_LISTS && !books->wrong; state++)
+		books->wrong = wrong_on_list(node, state);
+	spin_unlock(&node->lock);
 }
 
 static struct sp_node *node_create(int nid)

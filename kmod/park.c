@@ -10,6 +10,7 @@
 #include <linux/module.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /**
  * sp_hpage_idle - is the pool's reference the only one?
@@ -38,6 +39,7 @@ void sp_park(struct sp_client *client, struct folio *folio)
 {
 	struct sp_node *node = sp_node_get(folio_nid(folio));
 
+	trace_park(node->nid, folio_pfn(folio), folio_ref_count(folio));
 	kref_get(&client->ref);
 	__module_get(THIS_MODULE);
 	folio->private = client;

@@ -193,6 +193,22 @@ unsigned long sp_quota_room(const struct sp_quota *quota)
 	return left;
 }
 
+/**
+ * sp_quota_charged - what is charged to a client
+ * @quota: the client's
+ *
+ * Return: hpages.
+ */
+unsigned long sp_quota_charged(const struct sp_quota *quota)
+{
+	unsigned long charged;
+
+	spin_lock(&charge_lock);
+	charged = quota->charged;
+	spin_unlock(&charge_lock);
+	return charged;
+}
+
 static void add(struct sp_quota *quota, long count)
 {
 	unsigned int i;

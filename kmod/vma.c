@@ -10,6 +10,7 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "trace.h"
 
 /* Can an hpage lie in this mapping, address against offset? */
 static bool congruent(struct vm_area_struct *vma)
@@ -51,6 +52,7 @@ static vm_fault_t sp_vma_fault(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_LOCKED;
 	struct folio *folio;
 	struct page *page;
+	bool base;
 
 	filemap_invalidate_lock_shared(file->f_mapping);
 	folio = xa_load(&client->hpages, vmf->pgoff >> HPAGE_PMD_ORDER);
@@ -64,8 +66,11 @@ static vm_fault_t sp_vma_fault(struct vm_fault *vmf)
 		ret = VM_FAULT_HWPOISON;
 		goto unlock;
 	}
-	if (falls_back(vmf))
+	base = falls_back(vmf);
+	if (base)
 		count_fallback(client, folio);
+	trace_fault(folio_nid(folio), vmf->address,
+		    vmf->pgoff >> HPAGE_PMD_ORDER, base);
 
 	/* Decommit waits for this lock, which the core drops when mapped. */
 	folio_get(folio);

@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "trace.h"
 
 /* A pin that goes is noticed this soon. */
 #define PARK_INTERVAL	(HZ / 10)
@@ -77,7 +78,7 @@ bool sp_hpage_is_zero(struct folio *folio)
  */
 bool sp_zero_hpage(struct sp_node *node, struct folio *folio)
 {
-	u64 start = ktime_get_ns();
+	u64 start = ktime_get_ns(), took;
 	unsigned int i;
 
 	if (sp_hpage_poisoned(folio)) {
@@ -90,9 +91,11 @@ bool sp_zero_hpage(struct sp_node *node, struct folio *folio)
 		cond_resched();
 	}
 
+	took = ktime_get_ns() - start;
+	trace_zero(node->nid, folio_pfn(folio), took);
 	spin_lock(&node->lock);
 	node->stats.zeroed++;
-	node->stats.zero_ns += ktime_get_ns() - start;
+	node->stats.zero_ns += took;
 	spin_unlock(&node->lock);
 	return true;
 }
