@@ -59,7 +59,7 @@ TEST_F(fallback, nothing_comes_from_elsewhere_while_the_node_has_enough)
 	struct slabpool_ioc_commit in;
 
 	ASSERT_EQ(0, commit(self->fd, 0, 0, self->total[0], &in));
-	EXPECT_EQ(self->total[0], in.committed);
+	EXPECT_EQ((__u64)self->total[0], in.committed);
 	EXPECT_EQ(0, in.off_node);
 	EXPECT_EQ(self->fallbacks, t_node(0, "stats/fallbacks"));
 }
@@ -116,7 +116,7 @@ TEST_F(fallback, more_than_all_nodes_have_is_enomem_and_changes_nothing)
 	EXPECT_EQ(failures + 1, t_node(0, "stats/commit_failures"));
 	EXPECT_EQ(0, commit(self->fd, 0, 0, self->total[0] + self->total[1],
 			    &in));
-	EXPECT_EQ(self->total[1], in.off_node);
+	EXPECT_EQ((__u64)self->total[1], in.off_node);
 }
 
 TEST_F(fallback, a_quota_holds_over_all_nodes)

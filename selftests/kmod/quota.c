@@ -345,7 +345,7 @@ TEST_F_TIMEOUT(quota, sixty_four_tasks_that_race_to_the_limit_never_pass_it, 120
 		for (i = 0, sum = 0; i < RACERS; i++)
 			sum += t_stats(fds[i], SLABPOOL_NODE_LOCAL).committed;
 		EXPECT_GE(limit, sum);
-		EXPECT_EQ(limit - sum, info_of(fds[0]).quota_left);
+		EXPECT_EQ((__u64)(limit - sum), info_of(fds[0]).quota_left);
 		for (i = 0; i < RACERS; i++) {
 			t_decommit(fds[i], 0, 0, 1000 * self->hpage);
 			t_decommit(fds[i], 1, 0, 1000 * self->hpage);
