@@ -149,32 +149,46 @@ programs()
 	done
 }
 
-# guest KERNEL: build its module, run the programs there, take over their results.
+# guest KERNEL RUN OPTIONS... -- FOLDER...: boot a guest with the options, run the
+# programs there, take over their results.
 guest()
 {
-	local kernel=$1 results=$BUILD/guest/$1/check
-	item "build/module-$kernel" "$VM/module" "$kernel" || return
-	[ "$kernel" != newest ] || skip build/sparse-newest "Debian has no sparse that reads this kernel's headers"
+	local kernel=$1 run=$2 results=$BUILD/guest/$1/$2 options=()
+	shift 2
+	while [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	shift
 	echo "in the guest with kernel $kernel:"
-	"$VM/guest" --kernel "$kernel" --run check --timeout "${GUEST_TIMEOUT:-1800}" \
-		-- "$TOP/selftests/run.sh" programs kmod unit preload &
+	"$VM/guest" --kernel "$kernel" --run "$run" --timeout "${GUEST_TIMEOUT:-1800}" \
+		"${options[@]}" -- "$TOP/selftests/run.sh" programs "$@" &
 	wait $!
 	local code=$?
 	if [ -s "$results/results" ]; then
 		ran=
 		sed "s/^/$kernel\//" "$results/results" >> "$logs/results"
 	fi
-	item "guest/$kernel" guest_well "$kernel" $code
+	item "guest/$kernel-$run" guest_well "$results" $code
 }
 
-# guest_well KERNEL CODE: the machine itself had no trouble and got to its end.
+# guest_well RESULTS CODE: the machine itself had no trouble and got to its end.
 # Code 1 says that programs failed, which are counted as such.
 guest_well()
 {
 	[ "$2" -gt 1 ] || return 0
-	echo "the guest ended with code $2 after $(wc -l < "$BUILD/guest/$1/check/results") programs," \
-		"see build/guest/$1/check/console.log"
+	echo "the guest ended with code $2 after $(wc -l < "$1/results") programs," \
+		"see ${1#"$TOP/"}/console.log"
 	return 1
+}
+
+# guests KERNEL: its module, all programs that need it, and what an hpage costs.
+guests()
+{
+	item "build/module-$1" "$VM/module" "$1" || return
+	[ "$1" != newest ] || skip build/sparse-newest "Debian has no sparse that reads this kernel's headers"
+	guest "$1" check -- kmod unit preload
+	guest "$1" cost --icount --mem 1536 --params hugepages=0:1100 -- cost
 }
 
 # built VARIANT MAKE-ARGUMENTS...: library and programs of one variant.
@@ -245,7 +259,7 @@ if [ "${GUEST-}" = skip ]; then
 	skip guest 'GUEST=skip was asked for'
 else
 	for kernel in "${@:-6.1}"; do
-		guest "$kernel"
+		guests "$kernel"
 	done
 fi
 summary || exit 1
