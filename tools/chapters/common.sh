@@ -153,12 +153,16 @@ redis_huge()
 	     END { printf "%d of %d", huge / 1024, all / 1024 }' "/proc/$pid/smaps"
 }
 
-# redis_heap_kib: of the heap that only the C library's malloc grows, by brk.
+# redis_heap_kib: resident of the heap that only the C library's malloc grows, by
+# brk.  Its malloc goes over to mmap where that meets another mapping.
 redis_heap_kib()
 {
-	awk '/\[heap\]/ { here = 1 } here && /^Rss:/ { print $2; found = 1; exit }
-	     END { if (!found) print 0 }' "/proc/$pid/smaps"
+	awk '/^[0-9a-f]+-[0-9a-f]+ / { here = /\[heap\]/ } here && /^Rss:/ { sum += $2 }
+	     END { print sum + 0 }' "/proc/$pid/smaps"
 }
+
+# redis_on_libc: is it in use?  Other mallocs leave the heap next to nothing.
+redis_on_libc() { [ "$(redis_heap_kib)" -gt 2048 ]; }
 
 # measure NAME...: load these servers, then have them serve in turns, so that
 # whatever else this machine does meets all of them.
