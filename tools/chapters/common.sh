@@ -161,8 +161,8 @@ redis_heap_kib()
 	     END { print sum + 0 }' "/proc/$pid/smaps"
 }
 
-# redis_on_libc: is it in use?  Other mallocs leave the heap next to nothing.
-redis_on_libc() { [ "$(redis_heap_kib)" -gt 2048 ]; }
+# redis_on_libc: is it in use?  Others have no such heap at all.
+redis_on_libc() { [ "$(redis_heap_kib)" -gt 256 ]; }
 
 # measure NAME...: load these servers, then have them serve in turns, so that
 # whatever else this machine does meets all of them.
