@@ -54,12 +54,6 @@ int sp_range_init(struct sp_range *range, u64 offset, u64 length)
 	return 0;
 }
 
-static struct sp_holding *holding_of(struct sp_client *client,
-				     const struct sp_node *node)
-{
-	return &client->node[node->nid].holding;
-}
-
 /**
  * sp_client_create - make an empty client
  * @mapping: of its own inode, which must outlive sp_client_release()
@@ -84,7 +78,7 @@ struct sp_client *sp_client_create(struct address_space *mapping,
 	}
 
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
-		holding_of(client, node)->quota = client->quota;
+		sp_holding_of(client, node)->quota = client->quota;
 	kref_init(&client->ref);
 	refcount_set(&client->files, 1);
 	client->mapping = mapping;
@@ -121,18 +115,36 @@ unsigned int sp_client_count(void)
 	return atomic_read(&nr_clients);
 }
 
-static void own(struct sp_client *client, struct folio *folio,
-		unsigned long index)
+/**
+ * sp_client_place - make a folio a client's, but for the slot and the figures
+ * @client: the client
+ * @folio: an hpage that nobody has
+ * @index: the offset in hpages
+ */
+void sp_client_place(struct sp_client *client, struct folio *folio,
+		     unsigned long index)
 {
 	folio->index = index << HPAGE_PMD_ORDER;
 	folio->mapping = client->mapping;
 	folio_set_dirty(folio);
+}
+
+static void own(struct sp_client *client, struct folio *folio,
+		unsigned long index)
+{
+	sp_client_place(client, folio, index);
 	atomic_long_inc(&client->node[folio_nid(folio)].committed);
 	atomic64_inc(&client->commits);
 }
 
-/* The folio lock keeps out whoever reaches the mapping through a pin. */
-static void disown(struct sp_client *client, struct folio *folio)
+/**
+ * sp_client_disown - take a folio from a client, but for the slot
+ * @client: the client
+ * @folio: an hpage it has, unmapped
+ *
+ * The folio lock keeps out whoever reaches the mapping through a pin.
+ */
+void sp_client_disown(struct sp_client *client, struct folio *folio)
 {
 	folio_lock(folio);
 	folio->mapping = NULL;
@@ -152,15 +164,14 @@ struct survey {
 static int survey_range(struct sp_client *client, const struct sp_range *range,
 			int nid, struct survey *survey)
 {
-	struct folio *folio;
 	unsigned long index;
+	void *entry;
 
 	*survey = (struct survey){};
-	xa_for_each_range(&client->hpages, index, folio, range->first,
+	xa_for_each_range(&client->hpages, index, entry, range->first,
 			  range->last) {
 		survey->present++;
-		/* The folio may be leaving: its node number stays readable. */
-		if (folio_nid(folio) != nid)
+		if (sp_slot_nid(entry) != nid)
 			survey->off_node++;
 		if (survey->present % SP_BATCH)
 			continue;
@@ -247,7 +258,7 @@ static void unclaim_all(struct sp_client *client)
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
 		claimed = &client->node[node->nid].claimed;
 		if (*claimed)
-			sp_node_unclaim(node, holding_of(client, node),
+			sp_node_unclaim(node, sp_holding_of(client, node),
 					*claimed);
 		*claimed = 0;
 	}
@@ -256,7 +267,7 @@ static void unclaim_all(struct sp_client *client)
 static int claim_on(struct sp_client *client, struct sp_node *node,
 		    unsigned long count)
 {
-	int ret = sp_node_claim(node, holding_of(client, node), count);
+	int ret = sp_node_claim(node, sp_holding_of(client, node), count);
 
 	if (!ret)
 		client->node[node->nid].claimed = count;
@@ -274,7 +285,7 @@ static int enough(struct sp_client *client, int nid, nodemask_t left,
 		node = sp_node_nearest(nid, &left);
 		if (!node)
 			return -ENOMEM;
-		sum += sp_node_available(node, holding_of(client, node));
+		sum += sp_node_available(node, sp_holding_of(client, node));
 	}
 	return 0;
 }
@@ -299,7 +310,7 @@ static int claim_near(struct sp_client *client, int nid, nodemask_t left,
 			break;
 		}
 		part = min(count, sp_node_available(node,
-						    holding_of(client, node)));
+						    sp_holding_of(client, node)));
 		/* Another took it meanwhile: the next node may do. */
 		ret = claim_on(client, node, part);
 		if (!ret)
@@ -347,7 +358,7 @@ static int take_all(struct sp_client *client, struct list_head *taken)
 
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
 		claimed = client->node[node->nid].claimed;
-		ret = sp_node_take(node, holding_of(client, node), claimed,
+		ret = sp_node_take(node, sp_holding_of(client, node), claimed,
 				   &part);
 		if (ret)
 			goto err_untake;
@@ -364,7 +375,7 @@ err_untake:
 	list_for_each_entry_safe(folio, next, taken, lru) {
 		list_del(&folio->lru);
 		node = sp_node_get(folio_nid(folio));
-		sp_node_untake(node, holding_of(client, node), folio);
+		sp_node_untake(node, sp_holding_of(client, node), folio);
 		cond_resched();
 	}
 	return ret;
@@ -424,7 +435,7 @@ static bool grow_pools(struct sp_client *client, int nid,
 	struct sp_node *node;
 
 	while ((node = sp_node_nearest(nid, &left)) != NULL) {
-		there += sp_node_available(node, holding_of(client, node));
+		there += sp_node_available(node, sp_holding_of(client, node));
 		growth += sp_node_growth(node);
 	}
 	/* Somebody gave some back? */
@@ -514,7 +525,7 @@ int sp_client_reserve(struct sp_client *client, int nid, u64 count)
 		return -ENODEV;
 	if (count > ULONG_MAX)
 		return -ENOMEM;
-	return sp_node_reserve(node, holding_of(client, node), count);
+	return sp_node_reserve(node, sp_holding_of(client, node), count);
 }
 
 /*
@@ -536,7 +547,7 @@ static unsigned int give_back(struct sp_client *client, struct folio **batch,
 				continue;
 			}
 			node = sp_node_get(folio_nid(batch[i]));
-			sp_node_give(node, holding_of(client, node), batch[i],
+			sp_node_give(node, sp_holding_of(client, node), batch[i],
 				     SP_USED);
 		}
 		count = busy;
@@ -546,39 +557,76 @@ static unsigned int give_back(struct sp_client *client, struct folio **batch,
 	return count;
 }
 
-/*
- * Take up to SP_BATCH hpages at or after @index out of the client and of every
- * mapping.
+/**
+ * struct batch - what one hold of the locks took out of a client
+ * @folio: hpages to give back
+ * @count: their number
+ * @gone: slots emptied, including those whose hpage went to a relative
+ * @next: where to go on
+ * @ret: 0 when there is nothing left, 1 when there may be, -EAGAIN when what is
+ *	in slot @next has to be copied to a relative first
  */
-static unsigned int detach_batch(struct sp_client *client, unsigned long index,
-				 unsigned long last, struct folio **batch)
+struct batch {
+	struct folio *folio[SP_BATCH];
+	unsigned int count;
+	unsigned int gone;
+	unsigned long next;
+	int ret;
+};
+
+/* Empty a slot; what snapshot.c has not dealt with goes into the batch. */
+static int detach_one(struct sp_client *client, unsigned long index,
+		      void *entry, struct batch *batch)
+{
+	struct folio *folio = entry;
+	int ret = sp_snapshot_vacate(client, index, entry);
+
+	if (ret < 0)
+		return ret;
+	batch->gone++;
+	if (ret)
+		return 0;
+	xa_erase(&client->hpages, index);
+	/* Wait for a fault that found it earlier to have mapped it. */
+	folio_lock(folio);
+	folio_unlock(folio);
+	batch->folio[batch->count++] = folio;
+	return 0;
+}
+
+/*
+ * Take up to SP_BATCH hpages at or after batch->next out of the client and of
+ * every mapping.
+ */
+static void detach_batch(struct sp_client *client, unsigned long last,
+			 struct batch *batch)
 {
 	struct address_space *mapping = client->mapping;
-	unsigned long first = 0, end = 0;
-	struct folio *folio;
-	unsigned int i, count = 0;
+	unsigned long index, first = batch->next;
+	void *entry;
+	unsigned int i;
 
+	batch->count = 0;
+	batch->gone = 0;
+	batch->ret = 0;
 	filemap_invalidate_lock(mapping);
-	xa_for_each_range(&client->hpages, index, folio, index, last) {
-		if (!count)
-			first = index;
-		end = index;
-		xa_erase(&client->hpages, index);
-		/* Wait for a fault that found it earlier to have mapped it. */
-		folio_lock(folio);
-		folio_unlock(folio);
-		batch[count++] = folio;
-		if (count == SP_BATCH)
+	sp_snapshot_lock(client);
+	xa_for_each_range(&client->hpages, index, entry, first, last) {
+		batch->next = index;
+		batch->ret = detach_one(client, index, entry, batch);
+		if (!batch->ret && batch->gone == SP_BATCH)
+			batch->ret = 1;
+		if (batch->ret)
 			break;
 	}
-	if (count)
+	if (batch->count)
 		unmap_mapping_range(mapping, (loff_t)first << HPAGE_PMD_SHIFT,
-				    (loff_t)(end - first + 1) <<
+				    (loff_t)(batch->next - first + 1) <<
 				    HPAGE_PMD_SHIFT, 0);
-	for (i = 0; i < count; i++)
-		disown(client, batch[i]);
+	for (i = 0; i < batch->count; i++)
+		sp_client_disown(client, batch->folio[i]);
+	sp_snapshot_unlock(client);
 	filemap_invalidate_unlock(mapping);
-	return count;
 }
 
 /**
@@ -594,20 +642,22 @@ static unsigned int detach_batch(struct sp_client *client, unsigned long index,
 int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
 		       u32 *hpages, u32 *parked)
 {
-	struct folio *batch[SP_BATCH];
-	unsigned int count, busy;
+	struct batch batch = { .next = range->first };
+	unsigned int busy;
 
 	*hpages = 0;
 	*parked = 0;
 	for (;;) {
-		count = detach_batch(client, range->first, range->last, batch);
-		busy = give_back(client, batch, count);
-		if (count)
-			trace_decommit(range->first, count, busy);
-		*hpages += count;
+		detach_batch(client, range->last, &batch);
+		busy = give_back(client, batch.folio, batch.count);
+		if (batch.gone)
+			trace_decommit(range->first, batch.gone, busy);
+		*hpages += batch.gone;
 		*parked += busy;
-		if (count < SP_BATCH)
+		if (!batch.ret)
 			return 0;
+		if (batch.ret == -EAGAIN)
+			sp_snapshot_push(client, batch.next);
 		if (signal_pending(current))
 			return -EINTR;
 		cond_resched();
@@ -635,7 +685,7 @@ void sp_client_show(struct sp_client *client, struct seq_file *seq)
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
 		committed = atomic_long_read(&client->node[node->nid].committed);
 		parked = atomic_long_read(&client->node[node->nid].parked);
-		guarantee = READ_ONCE(holding_of(client, node)->guarantee);
+		guarantee = READ_ONCE(sp_holding_of(client, node)->guarantee);
 		if (committed || parked || guarantee)
 			seq_printf(seq, "slabpool-node%d:\tcommitted=%lu parked=%lu guarantee=%lu\n",
 				   node->nid, committed, parked, guarantee);
@@ -656,9 +706,10 @@ void sp_client_release(struct sp_client *client)
 	struct sp_node *node;
 
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
-		sp_node_reserve(node, holding_of(client, node), 0);
+		sp_node_reserve(node, sp_holding_of(client, node), 0);
+	sp_snapshot_leave(client);
 	xa_for_each(&client->hpages, index, folio) {
-		disown(client, folio);
+		sp_client_disown(client, folio);
 		batch[count++] = folio;
 		if (count < SP_BATCH)
 			continue;

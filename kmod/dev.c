@@ -53,6 +53,12 @@ static int sp_dev_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
+static int sp_dev_flush(struct file *file, fl_owner_t id)
+{
+	sp_snapshot_close(file->private_data);
+	return 0;
+}
+
 static int sp_dev_release(struct inode *inode, struct file *file)
 {
 	struct sp_client *client = file->private_data;
@@ -124,6 +130,7 @@ static unsigned long sp_dev_get_unmapped_area(struct file *file,
 const struct file_operations sp_dev_fops = {
 	.owner			= THIS_MODULE,
 	.open			= sp_dev_open,
+	.flush			= sp_dev_flush,
 	.release		= sp_dev_release,
 	.mmap			= sp_vma_mmap,
 	.get_unmapped_area	= sp_dev_get_unmapped_area,

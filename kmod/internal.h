@@ -9,6 +9,7 @@
  *	sp_client.commit_lock		one committer of a client at a time
  *	fallback_lock of client.c	one claim on several nodes at a time
  *	mapping->invalidate_lock	faults (shared) against decommit
+ *	sp_chain.lock			the same among clients related by snapshots
  *	folio lock			a fault holds it until the core has mapped
  *	xa_lock of sp_client.hpages
  *	sp_node.lock			lists, counts; nothing sleeps under it
@@ -16,6 +17,9 @@
  *
  * sp_node.resize_lock is taken by writers of nr_hugepages, and accounts_lock of
  * quota.c by who makes or ends a client, with nothing held.
+ *
+ * A snapshot takes the commit_lock of both clients, by address, then the
+ * invalidate_lock of the new one and that of its origin.
  */
 #ifndef SLABPOOL_INTERNAL_H
 #define SLABPOOL_INTERNAL_H
@@ -28,6 +32,7 @@
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
 #include <linux/refcount.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
@@ -110,7 +115,8 @@ struct sp_node_stats {
  * @target: hpages wanted (nr_hugepages); guarded by @lock
  * @overcommit: hpages it may grow above @target when a commit needs them; guarded
  *	by @lock
- * @claimed: free hpages promised to commits under way; guarded by @lock
+ * @claimed: free hpages promised to commits under way and for the copies of
+ *	snapshots; guarded by @lock
  * @reserved: free hpages set aside for guarantees; guarded by @lock
  * @poisoned: hpages with a hardware error, kept for ever; guarded by @lock
  * @stats: guarded by @lock
@@ -159,22 +165,48 @@ struct sp_holding {
 };
 
 /**
+ * struct sp_chain - clients that are related by snapshots
+ * @ref: its members
+ * @lock: held shared by faults, exclusive to empty slots, to join and to leave
+ * @members: by sp_client.link, a snapshot directly below its origin; guarded
+ *	by @lock
+ * @count: their number; guarded by @lock
+ */
+struct sp_chain {
+	struct kref ref;
+	struct rw_semaphore lock; /* see above */
+	struct list_head members;
+	unsigned int count;
+};
+
+/**
  * struct sp_client - what an open file holds, and those made of it by SHARE
  * @ref: the files together, and each of its parked hpages
  * @files: open files; the last one ends it
  * @mapping: of the inode this client alone has, so that unmapping reaches
  *	nobody else's; set once, valid until release
  * @quota: who pays for what it has; set once
- * @hpages: folios by offset in hpages.  Commit adds under @commit_lock,
- *	decommit removes under the invalidate lock, release is alone
+ * @hpages: folios, or what snapshot.c puts there, by offset in hpages.  Commit
+ *	adds under @commit_lock, decommit removes under the invalidate lock and
+ *	that of @chain, release is alone
  * @commit_lock: makes commits of one client take turns, so that a failing one
  *	takes back nothing another has relied on
  * @commits: atomic, relaxed: statistics
  * @decommits: likewise
  * @pte_fallbacks: likewise
+ * @chain: NULL without relatives; set once, under @commit_lock and the
+ *	invalidate lock
+ * @link: place in @chain; guarded by its lock
+ * @origin: whose snapshot this is, NULL when none or ended; guarded likewise
+ * @owner: address space that made the snapshot, only to compare; guarded likewise
+ * @id: of this snapshot, 0 for none; guarded likewise
+ * @leaving: no copies are made for it any more; guarded likewise
+ * @inherit: snapshot of this client that forks inherit, 0 for none; written
+ *	under @chain's lock, read by forks without
  * @node: by node number: what the node knows of it; hpages claimed by the commit
- *	under way, guarded by @commit_lock; hpages it has, and those given back
- *	but pinned, both atomic, relaxed: statistics
+ *	under way, guarded by @commit_lock; hpages it has, copies still to be made
+ *	among them, and hpages given back but pinned, all atomic, relaxed:
+ *	@pending is guarded like the slots, the others are statistics
  */
 struct sp_client {
 	struct kref ref;
@@ -186,10 +218,18 @@ struct sp_client {
 	atomic64_t commits;
 	atomic64_t decommits;
 	atomic64_t pte_fallbacks;
+	struct sp_chain *chain;
+	struct list_head link;
+	struct sp_client *origin;
+	struct mm_struct *owner;
+	unsigned long id;
+	bool leaving;
+	unsigned long inherit;
 	struct {
 		struct sp_holding holding;
 		unsigned long claimed;
 		atomic_long_t committed;
+		atomic_long_t pending;
 		atomic_long_t parked;
 	} node[];
 };
@@ -245,6 +285,12 @@ struct sp_books {
 	const char *wrong;
 };
 
+static inline struct sp_holding *sp_holding_of(struct sp_client *client,
+					       const struct sp_node *node)
+{
+	return &client->node[node->nid].holding;
+}
+
 /* in main.c */
 bool sp_verify_zero(void);
 
@@ -266,6 +312,9 @@ struct sp_client *sp_client_create(struct address_space *mapping,
 				   const struct cred *cred);
 void sp_client_release(struct sp_client *client);
 void sp_client_put(struct sp_client *client);
+void sp_client_place(struct sp_client *client, struct folio *folio,
+		     unsigned long index);
+void sp_client_disown(struct sp_client *client, struct folio *folio);
 int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 		     struct sp_commit *commit);
 int sp_client_reserve(struct sp_client *client, int nid, u64 count);
@@ -273,6 +322,24 @@ int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
 		       u32 *hpages, u32 *parked);
 void sp_client_show(struct sp_client *client, struct seq_file *seq);
 unsigned int sp_client_count(void);
+
+/* in snapshot.c */
+int sp_slot_nid(const void *entry);
+void sp_snapshot_lock_shared(struct sp_client *client);
+void sp_snapshot_unlock_shared(struct sp_client *client);
+void sp_snapshot_lock(struct sp_client *client);
+void sp_snapshot_unlock(struct sp_client *client);
+struct sp_client *sp_snapshot_view(struct sp_client *client, unsigned long id);
+struct folio *sp_snapshot_find(struct sp_client *client, unsigned long index,
+			       bool inherited);
+int sp_snapshot_vacate(struct sp_client *client, unsigned long index,
+		       void *entry);
+void sp_snapshot_push(struct sp_client *client, unsigned long index);
+void sp_snapshot_leave(struct sp_client *client);
+int sp_snapshot_create(struct sp_client *origin, struct sp_client *into,
+		       u64 *hpages);
+unsigned long sp_snapshot_inherit(struct sp_client *client);
+void sp_snapshot_close(struct sp_client *client);
 
 /* in quota.c */
 struct sp_quota *sp_quota_create(const struct cred *cred);
@@ -310,6 +377,8 @@ void sp_node_untake(struct sp_node *node, struct sp_holding *holding,
 void sp_node_count(struct sp_node *node, u64 *counter, u64 count);
 void sp_node_give(struct sp_node *node, struct sp_holding *holding,
 		  struct folio *folio, enum sp_state from);
+struct folio *sp_node_take_any(struct sp_node *node,
+			       struct sp_holding *holding);
 unsigned long sp_node_unused(struct sp_node *node);
 bool sp_node_shrink_one(struct sp_node *node);
 unsigned long sp_node_capacity(struct sp_node *node);

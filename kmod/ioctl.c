@@ -33,6 +33,7 @@ union args {
 	struct slabpool_ioc_stats stats;
 	struct slabpool_ioc_reserve reserve;
 	struct slabpool_ioc_share share;
+	struct slabpool_ioc_snapshot snapshot;
 };
 
 static_assert(offsetofend(struct slabpool_ioc_info, node_mask) ==
@@ -48,6 +49,8 @@ static_assert(sizeof(struct slabpool_ioc_stats) == 64);
 static_assert(sizeof(struct slabpool_ioc_reserve) ==
 	      SLABPOOL_IOC_RESERVE_SIZE_1);
 static_assert(sizeof(struct slabpool_ioc_share) == SLABPOOL_IOC_SHARE_SIZE_1);
+static_assert(sizeof(struct slabpool_ioc_snapshot) ==
+	      SLABPOOL_IOC_SNAPSHOT_SIZE_1);
 static_assert(sizeof(struct slabpool_range) == 32);
 
 /* An older caller gets the part he knows, a newer one keeps his zero tail. */
@@ -70,7 +73,7 @@ static long ioc_info(const struct call *call, union args *args)
 	info->features = SLABPOOL_FEATURE_COMMIT | SLABPOOL_FEATURE_DECOMMIT |
 			 SLABPOOL_FEATURE_ATTACH | SLABPOOL_FEATURE_QUOTA |
 			 SLABPOOL_FEATURE_RESERVE | SLABPOOL_FEATURE_FALLBACK |
-			 SLABPOOL_FEATURE_SHARE;
+			 SLABPOOL_FEATURE_SHARE | SLABPOOL_FEATURE_SNAPSHOT;
 	memset(info->node_mask, 0, sizeof(info->node_mask));
 	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
 		info->node_mask[node->nid / 64] |= 1ULL << (node->nid % 64);
@@ -195,9 +198,12 @@ static struct file *find_mapped(u64 address)
 	if (mmap_read_lock_killable(mm))
 		return ERR_PTR(-EINTR);
 	vma = vma_lookup(mm, untagged_addr((unsigned long)address));
-	/* A private mapping gives no right to the shared memory. */
+	/*
+	 * A private mapping gives no right to the shared memory, nor does one
+	 * inherited with a snapshot to what its origin has.
+	 */
 	if (vma && vma->vm_file && vma->vm_file->f_op == &sp_dev_fops &&
-	    (vma->vm_flags & VM_MAYSHARE))
+	    (vma->vm_flags & VM_MAYSHARE) && !vma->vm_private_data)
 		file = get_file(vma->vm_file);
 	mmap_read_unlock(mm);
 	return file;
@@ -276,6 +282,34 @@ static long ioc_reserve(const struct call *call, union args *args)
 				 reserve->count);
 }
 
+static long ioc_snapshot(const struct call *call, union args *args)
+{
+	struct slabpool_ioc_snapshot *snapshot = &args->snapshot;
+	struct sp_client *origin = call->file->private_data, *into;
+	struct file *file;
+	long ret = -EINVAL;
+
+	if (snapshot->reserved)
+		return -EINVAL;
+	file = fget(snapshot->into);
+	if (!file)
+		return -EBADF;
+	if (file->f_op != &sp_dev_fops)
+		goto put_file;
+	into = file->private_data;
+	if (into == origin)
+		goto put_file;
+	ret = -EBADF;
+	if (!(file->f_mode & FMODE_WRITE))
+		goto put_file;
+	ret = sp_snapshot_create(origin, into, &snapshot->hpages);
+	if (!ret)
+		ret = answer(call, snapshot, sizeof(*snapshot));
+put_file:
+	fput(file);
+	return ret;
+}
+
 /**
  * struct command - one ioctl
  * @cmd: exact number
@@ -312,6 +346,7 @@ static const struct command commands[] = {
 	COMMAND(STATS, stats, false, 0),
 	COMMAND(RESERVE, reserve, true, 0),
 	COMMAND(SHARE, share, false, SLABPOOL_SHARE_RDONLY),
+	COMMAND(SNAPSHOT, snapshot, true, 0),
 };
 
 /**

@@ -433,6 +433,17 @@ void sp_node_untake(struct sp_node *node, struct sp_holding *holding,
 	wake_up(&node->work);
 }
 
+/* Is any hpage free, if only one that is being cleared? */
+static bool has_free(struct sp_node *node)
+{
+	bool some;
+
+	spin_lock(&node->lock);
+	some = free_hpages(node);
+	spin_unlock(&node->lock);
+	return some;
+}
+
 static bool takeable(struct sp_node *node)
 {
 	bool ready;
@@ -479,10 +490,22 @@ static struct folio *take_dirty(struct sp_node *node)
 	return folio;
 }
 
+/* The hpage that was just taken is unfit: the claim stands. */
+static void refuse(struct sp_node *node, struct folio *folio)
+{
+	spin_lock(&node->lock);
+	node->claimed++;
+	leave_total(node, SP_USED);
+	retire_locked(node, folio);
+	claims_check(node);
+	spin_unlock(&node->lock);
+	wake_up(&node->zeroed);
+}
+
 /*
  * Memory may go bad while it lies in the pool.  And a free hpage that is not
  * zero any more has bad memory under it, or somebody writes to what is not his.
- * Either way nobody may have it; the claim stands.
+ * Either way nobody may have it.
  */
 static bool verified(struct sp_node *node, struct folio *folio)
 {
@@ -493,21 +516,13 @@ static bool verified(struct sp_node *node, struct folio *folio)
 
 	WARN(!poisoned, "slabpool: node %d: pooled hpage is not zero\n",
 	     node->nid);
-	spin_lock(&node->lock);
-	node->claimed++;
-	leave_total(node, SP_USED);
-	retire_locked(node, folio);
-	claims_check(node);
-	spin_unlock(&node->lock);
-	wake_up(&node->zeroed);
+	refuse(node, folio);
 	return false;
 }
 
 /* Take one hpage of a claim: 0 with *@folio set, -EAGAIN to look again. */
 static int take_one(struct sp_node *node, struct folio **folio)
 {
-	bool none;
-
 	if (fatal_signal_pending(current))
 		return -EINTR;
 
@@ -520,10 +535,7 @@ static int take_one(struct sp_node *node, struct folio **folio)
 	/* Others are clearing the ones that are left, or they were poisoned. */
 	if (wait_event_killable(node->zeroed, takeable(node)))
 		return -EINTR;
-	spin_lock(&node->lock);
-	none = !free_hpages(node);
-	spin_unlock(&node->lock);
-	return none ? -ENOMEM : -EAGAIN;
+	return has_free(node) ? -EAGAIN : -ENOMEM;
 }
 
 /**
@@ -565,6 +577,54 @@ err_untake:
 	}
 	sp_node_unclaim(node, holding, left);
 	return ret;
+}
+
+/* Take an hpage, dirty by preference: for whoever overwrites all of it. */
+static struct folio *take_any(struct sp_node *node)
+{
+	struct folio *folio;
+
+	spin_lock(&node->lock);
+	folio = pop_locked(node, SP_DIRTY, SP_USED);
+	if (!folio)
+		folio = pop_locked(node, SP_ZEROED, SP_USED);
+	if (folio)
+		node->claimed--;
+	claims_check(node);
+	spin_unlock(&node->lock);
+	return folio;
+}
+
+/**
+ * sp_node_take_any - take one claimed hpage, whatever bytes it holds
+ * @node: the node
+ * @holding: the client's
+ *
+ * For a copy that overwrites all of it.  Uses up one of the claim.  Waits for
+ * an hpage to be cleared when all that is free is just being cleared.
+ *
+ * Return: the hpage, or NULL when hpages turned out poisoned meanwhile.
+ */
+struct folio *sp_node_take_any(struct sp_node *node,
+			       struct sp_holding *holding)
+{
+	struct folio *folio;
+
+	do {
+		wait_event(node->zeroed, takeable(node));
+		folio = take_any(node);
+		if (folio && sp_hpage_poisoned(folio)) {
+			refuse(node, folio);
+			continue;
+		}
+		if (folio) {
+			sp_node_count(node, &node->stats.commits, 1);
+			return folio;
+		}
+	} while (has_free(node));
+
+	sp_node_unclaim(node, holding, 1);
+	return NULL;
 }
 
 /**

@@ -199,7 +199,7 @@ NODE_ATTR_RO(surplus_hugepages,
 NODE_ATTR_RO(zeroed_hugepages, node->nr[SP_ZEROED]);
 NODE_ATTR_RO(dirty_hugepages, node->nr[SP_DIRTY] + node->nr[SP_ZEROING]);
 NODE_ATTR_RO(used_hugepages, node->nr[SP_USED]);
-NODE_ATTR_RO(reserved_hugepages, node->reserved);
+NODE_ATTR_RO(reserved_hugepages, node->reserved + node->claimed);
 NODE_ATTR_RO(parked_hugepages, node->nr[SP_PARKED]);
 NODE_ATTR_RO(poisoned_hugepages, node->poisoned);
 

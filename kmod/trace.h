@@ -49,6 +49,17 @@ TRACE_EVENT(fault,
 		      __entry->address, __entry->index, __entry->base)
 );
 
+/* A snapshot got its own copy of an hpage. */
+TRACE_EVENT(copy,
+	    TP_PROTO(int nid, unsigned long index),
+	    TP_ARGS(nid, index),
+	    TP_STRUCT__entry(__field(int, nid)
+			     __field(unsigned long, index)),
+	    TP_fast_assign(__entry->nid = nid;
+			   __entry->index = index;),
+	    TP_printk("node=%d index=0x%lx", __entry->nid, __entry->index)
+);
+
 /* Up to a batch of hpages of a range left a client. */
 TRACE_EVENT(decommit,
 	    TP_PROTO(unsigned long first, unsigned int hpages, unsigned int parked),

@@ -2,9 +2,11 @@
 /*
  * mmap and fault.  A mapping is an ordinary shared file mapping whose pages
  * happen to be hpages: fault finds the folio and the core maps, counts and
- * unmaps it.  A fault neither allocates an hpage nor clears one.
+ * unmaps it.  A fault neither allocates an hpage nor clears one; after a
+ * snapshot it copies one.
  *
- * There is no open and no close: what is mapped lives as long as the file.
+ * There is no close: what is mapped lives as long as the file.  Of a mapping,
+ * vm_private_data is 0, or the snapshot it was inherited with.
  */
 #include <linux/pagemap.h>
 
@@ -45,27 +47,29 @@ static void count_fallback(struct sp_client *client, struct folio *folio)
 	atomic64_inc(&sp_node_get(folio_nid(folio))->pte_fallbacks);
 }
 
-static vm_fault_t sp_vma_fault(struct vm_fault *vmf)
+static vm_fault_t fault_locked(struct vm_fault *vmf)
 {
 	struct file *file = vmf->vma->vm_file;
-	struct sp_client *client = file->private_data;
-	vm_fault_t ret = VM_FAULT_LOCKED;
+	unsigned long id = (unsigned long)vmf->vma->vm_private_data;
+	struct sp_client *client = sp_snapshot_view(file->private_data, id);
 	struct folio *folio;
 	struct page *page;
 	bool base;
 
-	filemap_invalidate_lock_shared(file->f_mapping);
-	folio = xa_load(&client->hpages, vmf->pgoff >> HPAGE_PMD_ORDER);
-	if (!folio) {
-		ret = VM_FAULT_SIGBUS;
-		goto unlock;
-	}
+	if (!client)
+		return VM_FAULT_SIGBUS;
+	folio = sp_snapshot_find(client, vmf->pgoff >> HPAGE_PMD_ORDER, id);
+	/* Nothing is mapped: the fault comes again. */
+	if (folio == ERR_PTR(-EAGAIN))
+		return VM_FAULT_NOPAGE;
+	if (IS_ERR(folio))
+		return VM_FAULT_HWPOISON;
+	if (!folio)
+		return VM_FAULT_SIGBUS;
 	/* The base page: after a partial munmap the core maps only that. */
 	page = folio_page(folio, vmf->pgoff & (HPAGE_PMD_NR - 1));
-	if (PageHWPoison(page)) {
-		ret = VM_FAULT_HWPOISON;
-		goto unlock;
-	}
+	if (PageHWPoison(page))
+		return VM_FAULT_HWPOISON;
 	base = falls_back(vmf);
 	if (base)
 		count_fallback(client, folio);
@@ -76,9 +80,29 @@ static vm_fault_t sp_vma_fault(struct vm_fault *vmf)
 	folio_get(folio);
 	folio_lock(folio);
 	vmf->page = page;
-unlock:
+	return VM_FAULT_LOCKED;
+}
+
+static vm_fault_t sp_vma_fault(struct vm_fault *vmf)
+{
+	struct file *file = vmf->vma->vm_file;
+	vm_fault_t ret;
+
+	filemap_invalidate_lock_shared(file->f_mapping);
+	sp_snapshot_lock_shared(file->private_data);
+	ret = fault_locked(vmf);
+	sp_snapshot_unlock_shared(file->private_data);
 	filemap_invalidate_unlock_shared(file->f_mapping);
 	return ret;
+}
+
+/* A split or a move in its own address space changes nothing; a fork may. */
+static void sp_vma_open(struct vm_area_struct *vma)
+{
+	struct sp_client *client = vma->vm_file->private_data;
+
+	if (vma->vm_mm != current->mm && !vma->vm_private_data)
+		vma->vm_private_data = (void *)sp_snapshot_inherit(client);
 }
 
 /*
@@ -104,6 +128,7 @@ static struct mempolicy *sp_vma_get_policy(SP_GET_POLICY_ARGS)
 }
 
 static const struct vm_operations_struct sp_vm_ops = {
+	.open		= sp_vma_open,
 	.fault		= sp_vma_fault,
 	.map_pages	= sp_vma_map_pages,
 	.mremap		= sp_vma_mremap,

@@ -225,6 +225,18 @@ static inline struct slabpool_ioc_stats t_stats(int fd, int node)
 	return stats;
 }
 
+/* Make client @into the picture of @fd: hpages in it, or -errno. */
+static inline int t_snapshot(int fd, int into)
+{
+	struct slabpool_ioc_snapshot snapshot = {
+		.size = sizeof(snapshot),
+		.into = into,
+	};
+
+	return ioctl(fd, SLABPOOL_IOC_SNAPSHOT, &snapshot) ?
+	       -errno : (int)snapshot.hpages;
+}
+
 static inline bool t_is_filled(const void *memory, int byte, size_t length)
 {
 	const unsigned char *p = memory;

@@ -23,12 +23,14 @@ union buffer {
 	struct slabpool_ioc_stats stats;
 	struct slabpool_ioc_reserve reserve;
 	struct slabpool_ioc_share share;
+	struct slabpool_ioc_snapshot snapshot;
 	unsigned char bytes[8192];
 };
 
 FIXTURE(command) {
 	int fd;
 	int rofd;
+	int into;	/* for SNAPSHOT, which uses it up */
 	char *map;
 	union buffer in;
 	union buffer before;
@@ -81,6 +83,12 @@ FIXTURE_VARIANT_ADD(command, share) {
 	.changes = true,	/* without its flag */
 };
 
+FIXTURE_VARIANT_ADD(command, snapshot) {
+	.cmd = SLABPOOL_IOC_SNAPSHOT, .size = SLABPOOL_IOC_SNAPSHOT_SIZE_1,
+	.now = sizeof(struct slabpool_ioc_snapshot),
+	.changes = true,
+};
+
 /* A valid call with every output poisoned. */
 FIXTURE_SETUP(command)
 {
@@ -90,6 +98,8 @@ FIXTURE_SETUP(command)
 	ASSERT_LE(0, self->fd);
 	self->rofd = open(T_DEVICE, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, self->rofd);
+	self->into = t_open();
+	ASSERT_LE(0, self->into);
 	self->map = t_take(self->fd, 0, 1);
 	ASSERT_NE(MAP_FAILED, self->map);
 
@@ -123,6 +133,10 @@ FIXTURE_SETUP(command)
 	case SLABPOOL_IOC_SHARE:
 		in->share.reserved = 0;
 		break;
+	case SLABPOOL_IOC_SNAPSHOT:
+		in->snapshot.into = self->into;
+		in->snapshot.reserved = 0;
+		break;
 	}
 	self->before = *in;
 }
@@ -131,6 +145,7 @@ FIXTURE_TEARDOWN(command)
 {
 	close(self->fd);
 	close(self->rofd);
+	close(self->into);
 	munmap(self->map, t_hpage());
 }
 
@@ -168,6 +183,10 @@ TEST_F(command, a_newer_structure_with_a_zero_tail_is_accepted)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(extra); i++) {
+		int fresh = t_open();
+
+		ASSERT_EQ(self->into, dup2(fresh, self->into));
+		close(fresh);
 		self->in = self->before;
 		self->in.size = variant->now + extra[i];
 		EXPECT_EQ(0, call(self->fd, variant->cmd, &self->in));
@@ -318,7 +337,7 @@ TEST_F(device, every_number_nobody_defined_is_enotty)
 	unsigned int nr;
 
 	in.size = 4096;
-	for (nr = _IOC_NR(SLABPOOL_IOC_SHARE) + 1; nr < 256; nr++)
+	for (nr = _IOC_NR(SLABPOOL_IOC_SNAPSHOT) + 1; nr < 256; nr++)
 		EXPECT_EQ(-ENOTTY, call(self->fd, _IO(SLABPOOL_IOC_MAGIC, nr),
 					&in));
 }
@@ -335,7 +354,7 @@ TEST_F(device, info_tells_revision_sizes_features_and_nodes)
 	EXPECT_EQ(SLABPOOL_FEATURE_COMMIT | SLABPOOL_FEATURE_DECOMMIT |
 		  SLABPOOL_FEATURE_ATTACH | SLABPOOL_FEATURE_QUOTA |
 		  SLABPOOL_FEATURE_RESERVE | SLABPOOL_FEATURE_FALLBACK |
-		  SLABPOOL_FEATURE_SHARE,
+		  SLABPOOL_FEATURE_SHARE | SLABPOOL_FEATURE_SNAPSHOT,
 		  info.features);
 	for (nid = 0; nid < SLABPOOL_MAX_NODES; nid++)
 		EXPECT_EQ(t_node(nid, "total_hugepages") >= 0,

@@ -81,6 +81,7 @@
 #define SLABPOOL_IOC_STATS	_IO(SLABPOOL_IOC_MAGIC, 0x04)
 #define SLABPOOL_IOC_RESERVE	_IO(SLABPOOL_IOC_MAGIC, 0x05)
 #define SLABPOOL_IOC_SHARE	_IO(SLABPOOL_IOC_MAGIC, 0x06)
+#define SLABPOOL_IOC_SNAPSHOT	_IO(SLABPOOL_IOC_MAGIC, 0x07)
 
 /* Feature bits of struct slabpool_ioc_info; probe these, not versions. */
 #define SLABPOOL_FEATURE_COMMIT		(1ULL << 0)
@@ -90,6 +91,7 @@
 #define SLABPOOL_FEATURE_RESERVE	(1ULL << 4)
 #define SLABPOOL_FEATURE_FALLBACK	(1ULL << 5)
 #define SLABPOOL_FEATURE_SHARE		(1ULL << 6)
+#define SLABPOOL_FEATURE_SNAPSHOT	(1ULL << 7)
 
 /**
  * struct slabpool_ioc_info - SLABPOOL_IOC_INFO
@@ -301,6 +303,54 @@ struct slabpool_ioc_share {
 	__u32 reserved;
 };
 
+/* Snapshots that may be alive at a time, counting those of snapshots. */
+#define SLABPOOL_MAX_SNAPSHOTS	1024
+
+/**
+ * struct slabpool_ioc_snapshot - SLABPOOL_IOC_SNAPSHOT
+ * @size: in: sizeof(struct slabpool_ioc_snapshot)
+ * @flags: in: 0
+ * @into: in: a descriptor, open for writing, of another client that holds
+ *	nothing and never took part in a snapshot
+ * @reserved: in: 0
+ * @hpages: out: hpages in the picture
+ *
+ * For fork(2): make @into the picture of this client at this moment, its origin.
+ * From then on @into has at each offset what the origin has now, and neither
+ * sees what is written or given back on the other side.  An hpage is copied when
+ * either side first touches it; until then it exists once.  The origin keeps its
+ * own pages, so what is pinned or registered stays so (and what a device writes
+ * to pinned memory may still get into the picture until it is copied).  Hpages
+ * committed later are not in it.
+ *
+ * The copies are claimed from the nodes' pools, and charged to @into, by this
+ * call: none can fail later.
+ *
+ * A shared mapping of the origin that a fork(2) inherits shows @into instead, from
+ * the first moment of the child on.  This holds for forks until the process that
+ * made the snapshot closes a descriptor of @into, or makes another snapshot of the
+ * origin, and ends (SIGBUS) when nobody has @into open or mapped any more: the
+ * child maps @into over what it inherited.  Forks without a snapshot share.
+ *
+ * A client may have any number of snapshots, and they may have snapshots, each in
+ * any process and ending in any order: up to SLABPOOL_MAX_SNAPSHOTS alive at a
+ * time among those that are related.  When the origin ends, what it still had for
+ * them is theirs.
+ *
+ * EBUSY: @into holds hpages, is or has a snapshot already, or there are too many.
+ * ENOMEM: a node's pool cannot supply the copies; it does not grow for them.
+ * EDQUOT: a limit does not allow them.  EBADF: @into is no descriptor or not open
+ * for writing.  EINVAL: it is none of this device's, or is the same client.
+ * EINTR: a fatal signal.
+ */
+struct slabpool_ioc_snapshot {
+	__u32 size;
+	__u32 flags;
+	__s32 into;
+	__u32 reserved;
+	__aligned_u64 hpages;
+};
+
 /* First-revision sizes: what the oldest caller sends. */
 #define SLABPOOL_IOC_INFO_SIZE_1	160
 #define SLABPOOL_IOC_COMMIT_SIZE_1	40
@@ -309,5 +359,6 @@ struct slabpool_ioc_share {
 #define SLABPOOL_IOC_STATS_SIZE_1	56
 #define SLABPOOL_IOC_RESERVE_SIZE_1	24
 #define SLABPOOL_IOC_SHARE_SIZE_1	16
+#define SLABPOOL_IOC_SNAPSHOT_SIZE_1	24
 
 #endif /* _UAPI_LINUX_SLABPOOL_H */
