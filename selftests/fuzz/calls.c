@@ -51,6 +51,13 @@ static long call_show(const u64 *v)
 	return sysfs_number(name) < 0 ? -ENOENT : 0;
 }
 
+static long call_books(const u64 *v)
+{
+	(void)v;
+	pool_check_books();
+	return 0;
+}
+
 /* A signal to the other thread, which ends its call with EINTR. */
 static long call_kick(const u64 *v)
 {
@@ -207,6 +214,7 @@ const struct call calls[] = {
 	  { { "cell", &a_cell }, { "length", &a_piece }, { "advice", &advice } } },
 	{ "vm", 4, call_vm, { { "cell", &a_cell }, { "length", &a_piece }, { "op", &vm_op } } },
 	{ "file", 2, call_file, { { "fd", &a_slot }, { "op", &fd_op } } },
+	{ "fdinfo", 1, call_fdinfo, { { "fd", &a_slot } } },
 
 	{ "stamp", 16, call_stamp, { { "cell", &a_cell } } },
 	{ "look", 8, call_look, { { "cell", &a_cell } } },
@@ -218,6 +226,7 @@ const struct call calls[] = {
 
 	{ "store", 4, call_store, { { "file", &a_file }, { "text", &a_text } } },
 	{ "show", 2, call_show, { { "file", &a_file } } },
+	{ "books", 2, call_books, { { NULL, NULL } } },
 	{ "fork", 4, NULL, { { "calls", &a_count }, { "kill", &a_death } } },
 	{ "kick", 3, call_kick, { { NULL, NULL } } },
 	{ "pause", 2, call_pause, { { "us", &a_time } } },

@@ -57,6 +57,7 @@ long call_dup(const u64 *v);
 long call_give(const u64 *v);
 long call_take(const u64 *v);
 long call_file(const u64 *v);
+long call_fdinfo(const u64 *v);
 
 /* in device.c */
 void device_setup(void);

@@ -394,6 +394,7 @@ const struct outcome *exec_run(const struct program *what)
 
 	if (!pool_settles(why, sizeof(why)))
 		finding("the pool does not settle: %s", why);
+	pool_check_books();
 	if (kmsg_check(why, sizeof(why))) {
 		/* What the kernel says goes before what follows from it. */
 		snprintf(control->outcome.text, MAX_TEXT, "the kernel: %.200s", why);

@@ -188,6 +188,7 @@ void oracle_check_pool(void);
 long long sysfs_number(const char *name);
 long sysfs_store(const char *name, const char *text);
 long long pool_used(void);
+void pool_check_books(void);
 bool pool_settles(char *why, size_t size);
 void pool_start(unsigned int hpages);
 void pool_restore(void);

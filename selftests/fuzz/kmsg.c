@@ -16,7 +16,7 @@ static const char *const reports[] = {
 	"Bad page map", "Bad rss-counter", "nonzero mapcount", "refcount_t: ",
 	"list_add corruption", "list_del corruption", "ODEBUG: ", "detected stall",
 	"self-detected stall", "blocked for more than", "soft lockup", "workqueue lockup",
-	"usercopy: Kernel memory",
+	"usercopy: Kernel memory", "the books are wrong",
 };
 
 static int kmsg = -1;

@@ -188,3 +188,20 @@ long call_file(const u64 *v)
 	default:		return answer(fcntl(fd, F_SETLEASE, F_WRLCK));
 	}
 }
+
+/* What the device says of a client there. */
+long call_fdinfo(const u64 *v)
+{
+	struct slot slot = slot_get(v[0]);
+	char path[64], text[1024];
+	long ret;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", slot.fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = answer(read(fd, text, sizeof(text)));
+	close(fd);
+	return ret < 0 ? ret : 0;
+}
