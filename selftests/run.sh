@@ -141,7 +141,7 @@ programs()
 		for source in "$TOP/selftests/${folder%%-*}"/*.{c,sh}; do
 			name=$(basename "${source%.*}")
 			case $source in
-			*/\*.*)	;;
+			*/\*.*|*/fuzz/*.c)	;;	# the fuzzer is one program: fuzz/check.sh
 			*.c)	program "$folder" "$name" "$BUILD/selftests/$folder/$name" ;;
 			*.sh)	program "$folder" "$name" "$source" ;;
 			esac
@@ -187,7 +187,7 @@ guests()
 {
 	item "build/module-$1" "$VM/module" "$1" || return
 	[ "$1" != newest ] || skip build/sparse-newest "Debian has no sparse that reads this kernel's headers"
-	guest "$1" check -- kmod unit preload
+	guest "$1" check -- kmod unit preload fuzz
 	guest "$1" cost --icount --mem 1536 --params hugepages=0:1100 -- cost
 	item "guest/$1-nodes" "$VM/guest" --kernel "$1" --run nodes --nodes 8 --mem 256 \
 		--params hugepages=0:8,2:7,3:6,4:5,5:8,6:7,7:6 -- "$BUILD/selftests/kmod/topology"
