@@ -27,10 +27,10 @@ static char *own_memory(void)
 	return cell_address(0) + (7 + exec_task()) * PAGE + 128;
 }
 
-static void write_readonly(const void *args, size_t size)
+static void write_readonly(char *to, const void *args, size_t size)
 {
 	mprotect(user_page(READONLY_PAGE), PAGE, PROT_READ | PROT_WRITE);
-	memcpy(user_page(READONLY_PAGE), args, size);
+	memcpy(to, args, size);
 	mprotect(user_page(READONLY_PAGE), PAGE, PROT_READ);
 }
 
@@ -58,11 +58,12 @@ static long issue(int fd, unsigned int command, void *args, size_t size,
 		place[size + 8] = 1;
 		break;
 	case READONLY:
-		write_readonly(args, size);
-		return answer(ioctl(fd, command, user_page(READONLY_PAGE)));
+		place = user_page(READONLY_PAGE);
+		write_readonly(place, args, size);
+		return answer(ioctl(fd, command, place));
 	case EDGE:
-		write_readonly(args, size);
 		place = user_page(NO_PAGE) - size / 2;
+		write_readonly(place, args, size / 2);
 		return answer(ioctl(fd, command, place));
 	case OWN:
 		trapped_write(own_memory(), args, size);
