@@ -226,9 +226,10 @@ TEST_F(nodes, fallback_goes_from_the_nearest_to_the_farthest)
 			commit.length = count * self->hpage;
 			ASSERT_EQ(0, ioctl(self->fd, SLABPOOL_IOC_COMMIT,
 					   &commit));
-			EXPECT_EQ(self->total[node],
+			EXPECT_EQ((__u64)self->total[node],
 				  t_stats(self->fd, node).committed);
-			EXPECT_EQ(count - self->total[from], commit.off_node);
+			EXPECT_EQ((__u64)(count - self->total[from]),
+				  commit.off_node);
 		}
 		EXPECT_EQ(there, step);
 		EXPECT_EQ(count, t_decommit(self->fd, from, 0,
