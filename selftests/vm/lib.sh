@@ -6,6 +6,11 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 VM=$TOP/selftests/vm
 BUILD=$TOP/build
 
+# A make that was given -j shares its jobs with makes only: ours would say so, and
+# whatever a build says is an error here.
+MAKEFLAGS=-j$(nproc)
+export MAKEFLAGS
+
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$@"; exit 1; }
 
