@@ -17,8 +17,9 @@ export LC_ALL=C.UTF-8
 . "$(dirname "$0")/vm/lib.sh"
 in_guest=${SLABPOOL_GUEST:-}
 if [ -n "$in_guest" ]; then logs=$SLABPOOL_RESULTS; else logs=$BUILD/check; fi
-# Seconds a program may take.  An emulated machine is 10 to 30 times slower.
-limit=${TEST_TIMEOUT:-$([ -n "$in_guest" ] && echo 300 || echo 120)}
+# Seconds a program may take: for those that hang, however slow the machine. An
+# emulated one is 10 to 30 times slower, and that again when it is busy.
+limit=${TEST_TIMEOUT:-$([ -n "$in_guest" ] && echo 1200 || echo 900)}
 
 export SLABPOOL_BUILD=$BUILD
 export SLABPOOL_PRELOAD=$BUILD/lib/libslabpool-malloc.so
@@ -161,7 +162,7 @@ guest()
 	done
 	shift
 	echo "in the guest with kernel $kernel:"
-	"$VM/guest" --kernel "$kernel" --run "$run" --timeout "${GUEST_TIMEOUT:-1800}" \
+	"$VM/guest" --kernel "$kernel" --run "$run" --timeout "${GUEST_TIMEOUT:-4200}" \
 		"${options[@]}" -- "$TOP/selftests/run.sh" programs "$@" &
 	wait $!
 	local code=$?

@@ -111,7 +111,7 @@ static unsigned int spread(const uint64_t *values, size_t count)
 	return (unsigned int)(high * 100 / low);
 }
 
-TEST_F_TIMEOUT(counted, an_hpage_costs_the_same_whether_there_are_64_or_1024, 600)
+TEST_F(counted, an_hpage_costs_the_same_whether_there_are_64_or_1024)
 {
 	static const size_t sizes[] = { 64, 256, MOST };
 	enum { COUNT = sizeof(sizes) / sizeof(sizes[0]) };
@@ -141,7 +141,7 @@ TEST_F_TIMEOUT(counted, an_hpage_costs_the_same_whether_there_are_64_or_1024, 60
 	EXPECT_GE(115, spread(at_close, COUNT));
 }
 
-TEST_F_TIMEOUT(counted, an_hpage_costs_the_same_whether_1_client_has_some_or_64_have, 600)
+TEST_F(counted, an_hpage_costs_the_same_whether_1_client_has_some_or_64_have)
 {
 	struct cost alone, crowd;
 	int fds[63];
@@ -177,7 +177,7 @@ TEST_F_TIMEOUT(counted, an_hpage_costs_the_same_whether_1_client_has_some_or_64_
  * Faults wait while a decommit holds the client's invalidate lock, and it does so
  * for 16 hpages at a time: less than copying one takes.
  */
-TEST_F_TIMEOUT(counted, a_decommit_holds_faults_up_for_less_than_a_copy, 120)
+TEST_F(counted, a_decommit_holds_faults_up_for_less_than_a_copy)
 {
 	enum { HELD = 16 };
 	uint64_t copy = UINT64_MAX, held = UINT64_MAX, start;

@@ -99,8 +99,7 @@ static void victim(unsigned int seed, size_t hpage)
 	}
 }
 
-TEST_F_TIMEOUT(pool, a_thousand_clients_killed_anywhere_leave_nothing_behind,
-	       280)
+TEST_F(pool, a_thousand_clients_killed_anywhere_leave_nothing_behind)
 {
 	int i, code, odd = 0, died = 0;
 
@@ -132,7 +131,7 @@ TEST_F_TIMEOUT(pool, a_thousand_clients_killed_anywhere_leave_nothing_behind,
 	EXPECT_EQ(0, stale(1, self->hpage));
 }
 
-TEST_F_TIMEOUT(pool, several_clients_killed_at_once_in_a_full_pool, 120)
+TEST_F(pool, several_clients_killed_at_once_in_a_full_pool)
 {
 	pid_t pids[8];
 	int round, i;
@@ -225,7 +224,7 @@ static void by_exit_of_a_child(int fd, char *map, size_t length)
 	_exit(0);
 }
 
-TEST_F_TIMEOUT(pool, what_a_process_wrote_is_gone_however_it_leaves, 250)
+TEST_F(pool, what_a_process_wrote_is_gone_however_it_leaves)
 {
 	static const struct {
 		const char *name;
@@ -284,7 +283,7 @@ static int racer(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(pool, threads_racing_in_one_client_keep_the_equation, 120)
+TEST_F(pool, threads_racing_in_one_client_keep_the_equation)
 {
 	int round, i, fd;
 

@@ -88,7 +88,7 @@ static bool pin(int pipes[2], char *map)
 
 static bool unparks(double seconds)
 {
-	double end = t_now() + seconds;
+	double end = t_deadline(seconds);
 
 	while (t_now() < end) {
 		if (t_pool(0).parked == 0)
@@ -210,7 +210,7 @@ TEST_F(client, a_shrunk_pool_waits_for_its_parked_hpages)
 	EXPECT_EQ(1, t_pool(0).parked);
 	close(pipes[0]);
 	close(pipes[1]);
-	for (end = t_now() + 2; t_pool(0).total && t_now() < end;)
+	for (end = t_deadline(2); t_pool(0).total && t_now() < end;)
 		t_sleep_ms(5);
 	EXPECT_EQ(0, t_pool(0).total);
 	munmap(map, self->hpage);

@@ -228,7 +228,7 @@ TEST_F(client, a_poisoned_hpage_is_sigbus_for_its_owner_and_never_handed_out)
 	EXPECT_EQ(0, t_touch(map + self->hpage - 1, true));
 
 	EXPECT_EQ(1, t_decommit(self->fd, 1, 0, self->hpage));
-	for (end = t_now() + 10; t_now() < end; t_sleep_ms(20)) {
+	for (end = t_deadline(10); t_now() < end; t_sleep_ms(20)) {
 		if (t_node(1, "poisoned_hugepages") == before.poisoned + 1)
 			break;
 	}

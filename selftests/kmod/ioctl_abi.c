@@ -554,7 +554,7 @@ TEST_F(device, a_decommit_batch_interrupted_by_a_signal_can_go_on)
 	struct itimerval often = { { 0, 300 }, { 0, 300 } }, never = {};
 	struct slabpool_ioc_decommit decommit = { .size = sizeof(decommit) };
 	unsigned int i, next, interrupted = 0;
-	double end = t_now() + 15;
+	double end = t_deadline(15);
 	int ret;
 
 	for (i = 0; i < SLABPOOL_MAX_RANGES; i++) {

@@ -404,7 +404,7 @@ TEST_F(client, an_unaligned_hint_still_gives_an_aligned_address)
  * Each takes and returns a little less than half of the pool: together they never
  * want more than there is, so that neither may ever be refused.
  */
-TEST_F_TIMEOUT(client, two_that_together_want_less_than_the_pool_never_fail, 60)
+TEST_F(client, two_that_together_want_less_than_the_pool_never_fail)
 {
 	size_t length = (self->before.total / 2 - 1) * self->hpage;
 	double end = t_now() + 5;

@@ -400,7 +400,7 @@ static void *write_in_turn(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(origin, the_picture_is_of_one_moment_while_a_thread_writes, 120)
+TEST_F(origin, the_picture_is_of_one_moment_while_a_thread_writes)
 {
 	struct writer writer = {};
 	pthread_t thread;
@@ -527,8 +527,7 @@ static bool step(struct model *clients, unsigned long now)
 	return true;
 }
 
-TEST_F_TIMEOUT(origin, any_order_of_snapshots_writes_and_ends_is_as_in_a_model,
-	       280)
+TEST_F(origin, any_order_of_snapshots_writes_and_ends_is_as_in_a_model)
 {
 	struct model clients[CLIENTS] = {};
 	const char *seed = getenv("SLABPOOL_SEED");
@@ -577,7 +576,7 @@ static pid_t fork_with_snapshot(int *fd, char *map, size_t length)
 	return 0;
 }
 
-TEST_F_TIMEOUT(origin, sixty_four_children_each_keep_their_moment, 120)
+TEST_F(origin, sixty_four_children_each_keep_their_moment)
 {
 	volatile int *number = (int *)self->map;
 	pid_t pids[64];
@@ -663,7 +662,7 @@ TEST_F(origin, a_child_that_drops_its_privileges_keeps_its_memory)
 	EXPECT_EQ(0, t_wait(pid));
 }
 
-TEST_F_TIMEOUT(origin, children_killed_anywhere_leave_nothing_behind, 200)
+TEST_F(origin, children_killed_anywhere_leave_nothing_behind)
 {
 	int round;
 
@@ -698,7 +697,7 @@ TEST_F_TIMEOUT(origin, children_killed_anywhere_leave_nothing_behind, 200)
 	}
 }
 
-TEST_F_TIMEOUT(origin, a_parent_killed_anywhere_leaves_the_child_its_memory, 200)
+TEST_F(origin, a_parent_killed_anywhere_leaves_the_child_its_memory)
 {
 	int round, i;
 
@@ -779,7 +778,7 @@ static void *come_and_go(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(origin, threads_lose_no_write_while_others_fork_and_decommit, 200)
+TEST_F(origin, threads_lose_no_write_while_others_fork_and_decommit)
 {
 	struct storm storm = {
 		.map = self->map, .hpage = self->hpage, .fd = self->fd,
@@ -829,7 +828,7 @@ TEST_F_TIMEOUT(origin, threads_lose_no_write_while_others_fork_and_decommit, 200
 	ASSERT_EQ(self->fd, storm.fd);
 }
 
-TEST_F_TIMEOUT(origin, forks_in_a_loop_leave_nothing_behind, 120)
+TEST_F(origin, forks_in_a_loop_leave_nothing_behind)
 {
 	int round;
 

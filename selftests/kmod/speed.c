@@ -125,12 +125,12 @@ static void compare(struct __test_metadata *_metadata, size_t length, double lea
 	EXPECT_LE(least, hugetlb / pool);
 }
 
-TEST_F_TIMEOUT(machine, mapping_64_mib_is_50_times_faster_than_hugetlbfs, 120)
+TEST_F(machine, mapping_64_mib_is_50_times_faster_than_hugetlbfs)
 {
 	compare(_metadata, 64UL << 20, 50);
 }
 
-TEST_F_TIMEOUT(machine, mapping_1_gib_is_100_times_faster_than_hugetlbfs, 240)
+TEST_F(machine, mapping_1_gib_is_100_times_faster_than_hugetlbfs)
 {
 	compare(_metadata, 1UL << 30, 100);
 }
@@ -171,7 +171,7 @@ static double first_touch(char *map, size_t hpages)
 	return best;
 }
 
-TEST_F_TIMEOUT(machine, a_first_touch_does_not_wait_for_mprotect, 60)
+TEST_F(machine, a_first_touch_does_not_wait_for_mprotect)
 {
 	struct utsname name;
 	double quiet, beside;
@@ -265,7 +265,7 @@ static double leaving(double (*how)(int fd, char *map))
 	return best;
 }
 
-TEST_F_TIMEOUT(machine, nobody_clears_what_he_leaves, 240)
+TEST_F(machine, nobody_clears_what_he_leaves)
 {
 	static const struct {
 		const char *name;
@@ -340,7 +340,7 @@ static pid_t keep_busy(int cpu)
 		;
 }
 
-TEST_F_TIMEOUT(machine, the_worker_delays_no_real_time_thread, 120)
+TEST_F(machine, the_worker_delays_no_real_time_thread)
 {
 	int idle = 1 << 30, busy = 1 << 30;
 	pid_t hogs[2];

@@ -104,12 +104,12 @@ TEST_F(module, it_stays_while_a_pinned_hpage_is_parked)
 	EXPECT_EQ(-EAGAIN, unload());
 	close(pipes[0]);
 	close(pipes[1]);
-	for (end = t_now() + 5; t_pool(0).parked && t_now() < end;)
+	for (end = t_deadline(5); t_pool(0).parked && t_now() < end;)
 		t_sleep_ms(10);
 	EXPECT_EQ(0, unload());
 }
 
-TEST_F_TIMEOUT(module, it_loads_and_unloads_a_hundred_times, 250)
+TEST_F(module, it_loads_and_unloads_a_hundred_times)
 {
 	int i;
 
@@ -241,7 +241,7 @@ TEST_F(module, it_loads_with_empty_pools)
 }
 
 /* One less than the node could hold if the kernel needed nothing of it. */
-TEST_F_TIMEOUT(module, it_keeps_what_it_got_when_memory_is_short, 120)
+TEST_F(module, it_keeps_what_it_got_when_memory_is_short)
 {
 	char params[64], mark[64], line[128];
 	long long want = 0, got;

@@ -71,7 +71,7 @@ test_case "build a linked program" built linked "$dir/linked.c" gcc -O2 "-I$top/
 # objects SOURCE: its cases become ours
 objects()
 {
-	slabpool "$1" timeout "$(sized 60 250)" "$dir/objects" > "$dir/objects.out" 2> "$dir/objects.err"
+	slabpool "$1" timeout 900 "$dir/objects" > "$dir/objects.out" 2> "$dir/objects.err"
 	local code=$?
 	cat "$dir/objects.out" "$dir/objects.err"
 	[ "$code" = 0 ] && [ ! -s "$dir/objects.err" ] && [ "$(grep -c '^ok' "$dir/objects.out")" = 10 ]

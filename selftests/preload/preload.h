@@ -213,7 +213,7 @@ static inline void t_start(const struct t_case *c, const char *source, int out, 
 static inline void t_run(const struct t_case *c, const char *source, struct t_result *r)
 {
 	int out = memfd_create("out", 0), err = memfd_create("err", 0);
-	double end = t_now() + (c->seconds ? c->seconds : 20) * (t_emulated() ? 8 : 1);
+	double end = t_now() + (c->seconds ? c->seconds : 20) * (t_emulated() ? 24 : 6);
 	pid_t pid = fork();
 
 	if (pid == 0)

@@ -18,13 +18,13 @@ export PYTHONMALLOC=malloc PYTHONHASHSEED=1 PYTHONDONTWRITEBYTECODE=1
 # Those that allocate most, and that need no network and no terminal.
 own_tests()
 {
-	conf='' slabpool "$1" timeout 100 "$python" -m test -q -u none test_list test_dict test_set \
+	conf='' slabpool "$1" timeout 900 "$python" -m test -q -u none test_list test_dict test_set \
 		test_bytes test_gc test_fork1 test_thread test_queue
 }
 
 for source in "${sources[@]}"; do
 	test_case "allocations on $source" same "$source" \
-		timeout "$(sized 60 250)" "$python" "$here/allocations.py" "$(sized 5 1)"
+		timeout 900 "$python" "$here/allocations.py" "$(sized 5 1)"
 	if [ -z "$emulated" ] && "$python" -c 'import test.test_list' 2> /dev/null; then
 		test_case "its own tests on $source" own_tests "$source"
 	fi

@@ -11,7 +11,7 @@ need redis-server redis-cli redis-benchmark
 find_sources
 
 keys=$(sized 100000 5000)
-patience=$(sized 30 200)
+patience=600
 server=
 
 stop_server() { [ -z "$server" ] || kill -KILL "$server" 2> /dev/null; }

@@ -14,7 +14,7 @@
 
 #define OBJECTS	2000
 
-/* The harness gives a test 30 s. */
+/* Under TSan each step takes ten times as long. */
 #ifdef __SANITIZE_THREAD__
 #define STEPS(n)	((n) / 10)
 #else
