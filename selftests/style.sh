@@ -56,6 +56,23 @@ check_generated()
 	files \( -name '*.[ao]' -o -name '*.ko' -o -name '*.so*' -o -name '*.mod' -o -name '*.cmd' \) | none
 }
 
+# The header's commands, those of the ABI documents and those of the manual page; the
+# module's tracepoints and those that the manual page and the administrator's know.
+check_abi()
+{
+	local header=uapi/linux/slabpool.h page=Documentation/man/slabpool.4.scd point
+	diff -u --label $header <(sed -nE 's/^#define (SLABPOOL_IOC_[A-Z]+)\t_IO\(.*/\1/p' $header | sort) \
+		--label Documentation/ABI/testing/dev-slabpool \
+		<(sed -nE 's/^What:.*, (SLABPOOL_IOC_[A-Z]+)\)$/\1/p' Documentation/ABI/testing/dev-slabpool | sort)
+	diff -u --label $header <(sed -nE 's/^#define (SLABPOOL_IOC_[A-Z]+)\t_IO\(.*/\1/p' $header | sort) \
+		--label $page <(sed -nE 's/^\*(SLABPOOL_IOC_[A-Z]+)\* \(_struct .*/\1/p' $page | sort)
+	sed -nE 's/^(TRACE_EVENT\(|DEFINE_EVENT\([a-z]+, )([a-z]+),.*/\2/p' kmod/trace.h | while read -r point; do
+		grep -q "\*$point\*" $page || echo "$page does not have the tracepoint $point"
+		grep -q "\`\(slabpool:\)\?$point\`" Documentation/admin.md ||
+			echo "Documentation/admin.md does not have the tracepoint $point"
+	done | none
+}
+
 case ${1-} in
 list)	declare -F | sed -n 's/.*check_//p' ;;
 *)	"check_$1" ;;
