@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A client: the hpages one open file, and those that share it, hold.  The only place where an hpage
- * changes owner, between a node's pool and a client, in either direction.
+ * A client: the hpages one open file, and those that share it, hold.  Here, and for
+ * copies in snapshot.c, an hpage changes owner between a node's pool and a client, in
+ * either direction.
  *
  * The life of an hpage hangs on the file, which each VMA holds, never on
  * counting VMAs: split, move, fork and exit are the core's business.
@@ -24,9 +25,6 @@
 #define GIVE_WAIT_US	50
 
 static atomic_t nr_clients = ATOMIC_INIT(0);
-
-/* Makes claims on several nodes take turns. */
-static DEFINE_MUTEX(fallback_lock);
 
 /**
  * sp_range_init - check a range of offsets as the ABI defines it
@@ -247,140 +245,6 @@ static int reserve_holes(struct sp_client *client, const struct sp_range *range,
 	return ret;
 }
 
-/* Give up what is claimed on all nodes. */
-static void unclaim_all(struct sp_client *client)
-{
-	struct sp_node *node;
-	unsigned long *claimed;
-
-	lockdep_assert_held(&client->commit_lock);
-
-	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
-		claimed = &client->node[node->nid].claimed;
-		if (*claimed)
-			sp_node_unclaim(node, sp_holding_of(client, node),
-					*claimed);
-		*claimed = 0;
-	}
-}
-
-static int claim_on(struct sp_client *client, struct sp_node *node,
-		    unsigned long count)
-{
-	int ret = sp_node_claim(node, sp_holding_of(client, node), count);
-
-	if (!ret)
-		client->node[node->nid].claimed = count;
-	return ret;
-}
-
-/* Do the nodes have as many together?  Who cannot succeed claims nothing. */
-static int enough(struct sp_client *client, int nid, nodemask_t left,
-		  unsigned long count)
-{
-	unsigned long sum = 0;
-	struct sp_node *node;
-
-	while (sum < count) {
-		node = sp_node_nearest(nid, &left);
-		if (!node)
-			return -ENOMEM;
-		sum += sp_node_available(node, sp_holding_of(client, node));
-	}
-	return 0;
-}
-
-/*
- * Claim from the node and then from the nearest others.  One at a time: of two
- * that would each take a part of what the other needs, both would fail.
- */
-static int claim_near(struct sp_client *client, int nid, nodemask_t left,
-		      unsigned long count)
-{
-	struct sp_node *node;
-	unsigned long part;
-	int ret;
-
-	mutex_lock(&fallback_lock);
-	ret = enough(client, nid, left, count);
-	while (!ret && count) {
-		node = sp_node_nearest(nid, &left);
-		if (!node) {
-			ret = -ENOMEM;
-			break;
-		}
-		part = min(count, sp_node_available(node,
-						    sp_holding_of(client, node)));
-		/* Another took it meanwhile: the next node may do. */
-		ret = claim_on(client, node, part);
-		if (!ret)
-			count -= part;
-		else if (ret == -ENOMEM)
-			ret = 0;
-	}
-	if (ret)
-		unclaim_all(client);
-	mutex_unlock(&fallback_lock);
-	return ret;
-}
-
-/* What was claimed is in the client: count it; how many are not of @asked? */
-static unsigned long count_commit(struct sp_client *client,
-				  struct sp_node *asked)
-{
-	unsigned long elsewhere = 0;
-	unsigned long *claimed;
-	struct sp_node *node;
-
-	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
-		claimed = &client->node[node->nid].claimed;
-		if (*claimed)
-			sp_node_count(node, &node->stats.commits, *claimed);
-		if (node != asked)
-			elsewhere += *claimed;
-		*claimed = 0;
-	}
-	if (elsewhere)
-		sp_node_count(asked, &asked->stats.fallbacks, elsewhere);
-	return elsewhere;
-}
-
-/* Take what is claimed, on whatever nodes; the claims then say what was taken. */
-static int take_all(struct sp_client *client, struct list_head *taken)
-{
-	struct folio *folio, *next;
-	struct sp_node *node, *done;
-	unsigned long claimed;
-	LIST_HEAD(part);
-	int ret;
-
-	lockdep_assert_held(&client->commit_lock);
-
-	for (node = sp_node_next(NULL); node; node = sp_node_next(node)) {
-		claimed = client->node[node->nid].claimed;
-		ret = sp_node_take(node, sp_holding_of(client, node), claimed,
-				   &part);
-		if (ret)
-			goto err_untake;
-		list_splice_tail_init(&part, taken);
-	}
-	return 0;
-
-err_untake:
-	/* Up to this node they are used up. */
-	for (done = sp_node_next(NULL); done != node; done = sp_node_next(done))
-		client->node[done->nid].claimed = 0;
-	client->node[node->nid].claimed = 0;
-	unclaim_all(client);
-	list_for_each_entry_safe(folio, next, taken, lru) {
-		list_del(&folio->lru);
-		node = sp_node_get(folio_nid(folio));
-		sp_node_untake(node, sp_holding_of(client, node), folio);
-		cond_resched();
-	}
-	return ret;
-}
-
 static int commit_locked(struct sp_client *client, struct sp_node *node,
 			 const nodemask_t *from,
 			 const struct sp_range *range, struct sp_commit *commit)
@@ -399,18 +263,18 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
 
 	/* Claim first: the range may be far larger than any pool. */
 	ret = commit->fallback ?
-	      claim_near(client, node->nid, *from, holes) :
-	      claim_on(client, node, holes);
+	      sp_supply_claim_near(client, node->nid, *from, holes) :
+	      sp_supply_claim(client, node, holes);
 	if (ret == -ENOMEM)
 		commit->lacked = holes;
 	if (ret)
 		return ret;
 	ret = reserve_holes(client, range, holes);
 	if (ret) {
-		unclaim_all(client);
+		sp_supply_unclaim(client);
 		return ret;
 	}
-	ret = take_all(client, &taken);
+	ret = sp_supply_take(client, &taken);
 	if (ret) {
 		fill_reserved(client, range, NULL);
 		return ret;
@@ -419,44 +283,8 @@ static int commit_locked(struct sp_client *client, struct sp_node *node,
 	fill_reserved(client, range, &taken);
 
 	commit->committed = holes;
-	commit->off_node = survey.off_node + count_commit(client, node);
+	commit->off_node = survey.off_node + sp_supply_count(client, node);
 	return 0;
-}
-
-/*
- * Let the pools a commit may draw on grow by what it lacked, nearest first.  False
- * when they may not, or memory is short.
- */
-static bool grow_pools(struct sp_client *client, int nid,
-		       const nodemask_t *from, unsigned long lacked)
-{
-	unsigned long there = 0, growth = 0, part;
-	nodemask_t left = *from;
-	struct sp_node *node;
-
-	while ((node = sp_node_nearest(nid, &left)) != NULL) {
-		there += sp_node_available(node, sp_holding_of(client, node));
-		growth += sp_node_growth(node);
-	}
-	/* Somebody gave some back? */
-	if (lacked <= there)
-		return true;
-	lacked -= there;
-	/* In vain nothing grows. */
-	if (lacked > growth)
-		return false;
-
-	left = *from;
-	while (lacked) {
-		node = sp_node_nearest(nid, &left);
-		if (!node)
-			return false;
-		part = min(lacked, sp_node_growth(node));
-		if (!sp_node_grow(node, part))
-			return false;
-		lacked -= part;
-	}
-	return true;
 }
 
 static int commit_once(struct sp_client *client, struct sp_node *node,
@@ -500,7 +328,7 @@ int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 	do {
 		ret = commit_once(client, node, &from, range, commit);
 	} while (ret == -ENOMEM && commit->grow && commit->lacked &&
-		 grow_pools(client, node->nid, &from, commit->lacked));
+		 sp_supply_grow(client, node->nid, &from, commit->lacked));
 	if (ret == -ENOMEM)
 		sp_node_count(node, &node->stats.commit_failures, 1);
 	trace_commit(node->nid, range->first, range->last, commit->committed,

@@ -7,7 +7,7 @@
  *
  *	mmap_lock			core; held around ->mmap and ->fault
  *	sp_client.commit_lock		one committer of a client at a time
- *	fallback_lock of client.c	one claim on several nodes at a time
+ *	fallback_lock of supply.c	one claim on several nodes at a time
  *	mapping->invalidate_lock	faults (shared) against decommit
  *	sp_chain.lock			the same among clients related by snapshots
  *	folio lock			a fault holds it until the core has mapped
@@ -322,6 +322,17 @@ int sp_client_decommit(struct sp_client *client, const struct sp_range *range,
 		       u32 *hpages, u32 *parked);
 void sp_client_show(struct sp_client *client, struct seq_file *seq);
 unsigned int sp_client_count(void);
+
+/* in supply.c */
+void sp_supply_unclaim(struct sp_client *client);
+int sp_supply_claim(struct sp_client *client, struct sp_node *node,
+		    unsigned long count);
+int sp_supply_claim_near(struct sp_client *client, int nid, nodemask_t left,
+			 unsigned long count);
+int sp_supply_take(struct sp_client *client, struct list_head *taken);
+unsigned long sp_supply_count(struct sp_client *client, struct sp_node *asked);
+bool sp_supply_grow(struct sp_client *client, int nid, const nodemask_t *from,
+		    unsigned long lacked);
 
 /* in snapshot.c */
 int sp_slot_nid(const void *entry);
