@@ -363,16 +363,36 @@ unsigned long sp_quota_limit(enum sp_limit which);
 void sp_quota_set_limit(enum sp_limit which, unsigned long limit);
 
 /* in node.c */
+/* All that is free, if only one that is being cleared; the caller has the lock. */
+static inline unsigned long sp_node_nr_free(const struct sp_node *node)
+{
+	return node->nr[SP_ZEROED] + node->nr[SP_DIRTY] + node->nr[SP_ZEROING];
+}
+
 struct sp_node *sp_node_get(int nid);
 struct sp_node *sp_node_next(const struct sp_node *node);
+unsigned long sp_node_capacity(struct sp_node *node);
 struct sp_node *sp_node_nearest(int nid, nodemask_t *left);
 struct sp_node *sp_node_for_commit(int nid, nodemask_t *allowed);
+void sp_node_check_sum(const struct sp_node *node);
+void sp_node_check_claims(const struct sp_node *node);
 void sp_node_move(struct sp_node *node, struct folio *folio,
 		  enum sp_state from, enum sp_state to);
+struct folio *sp_node_pop_locked(struct sp_node *node, enum sp_state from,
+				 enum sp_state to);
 struct folio *sp_node_pop(struct sp_node *node, enum sp_state from,
 			  enum sp_state to);
+void sp_node_leave(struct sp_node *node, enum sp_state from);
+void sp_node_retire_locked(struct sp_node *node, struct folio *folio);
 void sp_node_retire(struct sp_node *node, struct folio *folio,
 		    enum sp_state from);
+void sp_node_count(struct sp_node *node, u64 *counter, u64 count);
+void sp_node_books(struct sp_node *node, struct sp_books *books);
+int sp_nodes_init(void);
+void sp_nodes_exit(void);
+
+/* in claim.c */
+unsigned long sp_node_spare(const struct sp_node *node);
 int sp_node_reserve(struct sp_node *node, struct sp_holding *holding,
 		    unsigned long guarantee);
 int sp_node_claim(struct sp_node *node, struct sp_holding *holding,
@@ -381,25 +401,22 @@ void sp_node_unclaim(struct sp_node *node, struct sp_holding *holding,
 		     unsigned long count);
 unsigned long sp_node_available(struct sp_node *node,
 				const struct sp_holding *holding);
-int sp_node_take(struct sp_node *node, struct sp_holding *holding,
-		 unsigned long count, struct list_head *taken);
 void sp_node_untake(struct sp_node *node, struct sp_holding *holding,
 		    struct folio *folio);
-void sp_node_count(struct sp_node *node, u64 *counter, u64 count);
-void sp_node_give(struct sp_node *node, struct sp_holding *holding,
-		  struct folio *folio, enum sp_state from);
+int sp_node_take(struct sp_node *node, struct sp_holding *holding,
+		 unsigned long count, struct list_head *taken);
 struct folio *sp_node_take_any(struct sp_node *node,
 			       struct sp_holding *holding);
+void sp_node_give(struct sp_node *node, struct sp_holding *holding,
+		  struct folio *folio, enum sp_state from);
+
+/* in grow.c */
 unsigned long sp_node_unused(struct sp_node *node);
 bool sp_node_shrink_one(struct sp_node *node);
-unsigned long sp_node_capacity(struct sp_node *node);
 unsigned long sp_node_growth(struct sp_node *node);
 bool sp_node_grow(struct sp_node *node, unsigned long count);
 int sp_node_resize(struct sp_node *node, unsigned long target);
-void sp_node_books(struct sp_node *node, struct sp_books *books);
 int sp_node_set_overcommit(struct sp_node *node, unsigned long overcommit);
-int sp_nodes_init(void);
-void sp_nodes_exit(void);
 
 /* in park.c */
 bool sp_hpage_idle(struct folio *folio);
