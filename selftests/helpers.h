@@ -30,6 +30,33 @@
 #define T_DEVICE	"/dev/slabpool"
 #define T_SYSFS		"/sys/class/misc/slabpool"
 
+/* The number in a variable of the environment, or what stands for it. */
+static inline unsigned long t_environment(const char *name,
+					  unsigned long otherwise)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? strtoul(text, NULL, 10) : otherwise;
+}
+
+/*
+ * The harness limits each test by alarm(2).  Programs are linked with
+ * --wrap=alarm, so that a slow machine is given SLABPOOL_PATIENCE times as long.
+ */
+__attribute__((weak)) unsigned int __real_alarm(unsigned int seconds);
+__attribute__((weak)) unsigned int __wrap_alarm(unsigned int seconds);
+
+unsigned int __wrap_alarm(unsigned int seconds)
+{
+	return __real_alarm(seconds * t_environment("SLABPOOL_PATIENCE", 1));
+}
+
+/* How often to do what is done often: SLABPOOL_ROUNDS times the usual. */
+static inline unsigned long t_rounds(unsigned long usual)
+{
+	return usual * t_environment("SLABPOOL_ROUNDS", 1);
+}
+
 static inline int t_open(void)
 {
 	return open(T_DEVICE, O_RDWR | O_CLOEXEC);

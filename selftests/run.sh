@@ -3,7 +3,9 @@
 #
 # run.sh [KERNEL...]		everything: style, builds, programs here, programs in
 #				each kernel's guest (default: 6.1; GUEST=skip: none)
-# run.sh programs FOLDER...	run the test programs of these folders (of the build
+# run.sh guests KERNEL...	only the guests; on debug kernels only the module's tests
+# run.sh programs FOLDER[/NAME]...
+#				run the test programs of these folders (of the build
 #				folder or of selftests/); also what the guest does
 #
 # One line for each program as it ends, all of its output if it failed, and as
@@ -20,6 +22,7 @@ if [ -n "$in_guest" ]; then logs=$SLABPOOL_RESULTS; else logs=$BUILD/check; fi
 # Seconds a program may take: for those that hang, however slow the machine. An
 # emulated one is 10 to 30 times slower, and that again when it is busy.
 limit=${TEST_TIMEOUT:-$([ -n "$in_guest" ] && echo 1200 || echo 900)}
+limit=$((limit * ${SLABPOOL_PATIENCE:-1}))
 
 export SLABPOOL_BUILD=$BUILD
 export SLABPOOL_PRELOAD=$BUILD/lib/libslabpool-malloc.so
@@ -134,20 +137,34 @@ program()
 	item "$folder/$name" "${command[@]}" "$file"
 }
 
-# programs FOLDER...: one for each source; FOLDER may be that of a variant.
+# programs FOLDER[/NAME]...: one for each source; FOLDER may be that of a variant.
 programs()
 {
-	local folder source name
-	for folder; do
-		for source in "$TOP/selftests/${folder%%-*}"/*.{c,sh}; do
+	local which folder source name
+	for which; do
+		folder=${which%%/*}
+		name=${which#"$folder"}
+		for source in "$TOP/selftests/${folder%%-*}"/${name:-/*}.{c,sh}; do
+			[ -e "$source" ] || continue
 			name=$(basename "${source%.*}")
 			case $source in
-			*/\*.*|*/fuzz/*.c)	;;	# the fuzzer is one program: fuzz/check.sh
+			*/fuzz/*.c)	;;	# the fuzzer is one program: fuzz/check.sh
 			*.c)	program "$folder" "$name" "$BUILD/selftests/$folder/$name" ;;
 			*.sh)	program "$folder" "$name" "$source" ;;
 			esac
 		done
 	done
+}
+
+# leaks: let kmemleak look for memory that nothing points to, twice, for what was
+# freed a moment ago may be held by a grace period.
+leaks()
+{
+	sleep 5
+	echo scan > "$kmemleak"
+	sleep 5
+	echo scan > "$kmemleak"
+	! grep . "$kmemleak"
 }
 
 # guest KERNEL RUN OPTIONS... -- FOLDER...: boot a guest with the options, run the
@@ -188,6 +205,9 @@ guests()
 {
 	item "build/module-$1" "$VM/module" "$1" || return
 	[ "$1" != newest ] || skip build/sparse-newest "Debian has no sparse that reads this kernel's headers"
+	case $1 in
+	*-kasan | *-kcsan) guest "$1" check -- kmod fuzz; return ;;
+	esac
 	guest "$1" check -- kmod unit preload fuzz
 	guest "$1" cost --icount --mem 1536 --params hugepages=0:1100 -- cost
 	item "guest/$1-nodes" "$VM/guest" --kernel "$1" --run nodes --nodes 8 --mem 256 \
@@ -242,7 +262,11 @@ if [ "${1-}" = programs ]; then
 	[ -n "$in_guest" ] || lock "$BUILD/.check.lock"
 	mkdir -p "$logs"
 	: > "$logs/results"
+	# What booting left behind is not the tests' doing.
+	kmemleak=/sys/kernel/debug/kmemleak
+	[ -z "$in_guest" ] || [ ! -e "$kmemleak" ] || { echo scan; echo clear; } > "$kmemleak"
 	programs "$@"
+	[ -z "$in_guest" ] || [ ! -e "$kmemleak" ] || item kmemleak leaks
 	ran=
 	if [ -n "$in_guest" ]; then
 		awk -F '\t' '{ failed += $3 } END { exit failed != 0 }' "$logs/results"
@@ -256,7 +280,13 @@ lock "$BUILD/.check.lock"
 rm -rf "$logs"
 mkdir -p "$logs"
 : > "$logs/results"
-native
+if [ "${1-}" = guests ]; then
+	shift
+	for kernel; do "$VM/kernel" "$kernel" || exit; done
+	built '' all
+else
+	native
+fi
 ran='the guest did not run: the module was not tested'	# printed unless a guest proves it wrong
 if [ "${GUEST-}" = skip ]; then
 	skip guest 'GUEST=skip was asked for'
