@@ -20,6 +20,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -196,6 +198,19 @@ static inline bool t_all_settle(double seconds)
 	return true;
 }
 
+/* Wait until nothing of a node is pinned any more. */
+static inline bool t_unparks(int nid, double seconds)
+{
+	double end = t_deadline(seconds);
+
+	do {
+		if (t_node(nid, "parked_hugepages") == 0)
+			return true;
+		t_sleep_ms(5);
+	} while (t_now() < end);
+	return false;
+}
+
 /* mmap(2) at an address of the kernel's choice. */
 static inline char *t_map(int fd, int node, size_t byte, size_t length, int prot,
 			  int flags)
@@ -280,6 +295,24 @@ static inline bool t_is_filled(const void *memory, int byte, size_t length)
 	return p[0] == (unsigned char)byte && !memcmp(p, p + 1, length - 1);
 }
 
+/* Take all of a node's pool and count the hpages that are not zero. */
+static inline int t_stale(int nid)
+{
+	size_t hpages = t_pool(nid).total, i;
+	int fd = t_open(), count = 0;
+	char *map = t_take(fd, nid, hpages);
+
+	if (map == MAP_FAILED) {
+		close(fd);
+		return -1;
+	}
+	for (i = 0; i < hpages; i++)
+		count += !t_is_filled(map + i * t_hpage(), 0, t_hpage());
+	munmap(map, hpages * t_hpage());
+	close(fd);
+	return count;
+}
+
 /* kB of one line of the mapping's smaps entry, -1 when there is none. */
 static inline long t_smaps(const void *address, const char *field)
 {
@@ -329,6 +362,90 @@ static inline int t_touch(volatile char *address, bool write)
 	sigaction(SIGBUS, &old_bus, NULL);
 	sigaction(SIGSEGV, &old_segv, NULL);
 	return signal;
+}
+
+/* The page frame behind an address that was touched; 0 when nothing is mapped. */
+static inline uint64_t t_pfn(const void *address)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	if (pread(fd, &entry, sizeof(entry),
+		  (off_t)((uintptr_t)address / 4096 * sizeof(entry))) !=
+	    (ssize_t)sizeof(entry))
+		entry = 0;
+	close(fd);
+	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
+}
+
+/* A module's file, read once: what is loaded at the end is what was tested. */
+struct t_image {
+	void *bytes;
+	size_t length;
+};
+
+static inline bool t_read_image(const char *path, struct t_image *image)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	image->length = lseek(fd, 0, SEEK_END);
+	image->bytes = malloc(image->length);
+	got = pread(fd, image->bytes, image->length, 0);
+	close(fd);
+	return got > 0 && (size_t)got == image->length;
+}
+
+static inline int t_load(struct t_image ko, const char *params)
+{
+	return syscall(SYS_init_module, ko.bytes, ko.length, params) ?
+	       -errno : 0;
+}
+
+static inline int t_unload(void)
+{
+	return syscall(SYS_delete_module, "slabpool", O_NONBLOCK) ? -errno : 0;
+}
+
+#define T_CGROUP	"/sys/fs/cgroup"
+
+/* A group below the root of cgroup2 with a controller: NULL, or why not. */
+static inline const char *t_make_group(const char *name, const char *controller)
+{
+	char path[128], control[64];
+
+	mount("none", T_CGROUP, "cgroup2", 0, NULL);
+	if (access(T_CGROUP "/cgroup.subtree_control", W_OK))
+		return "no cgroup2 here";
+	snprintf(control, sizeof(control), "+%s", controller);
+	if (t_write(T_CGROUP "/cgroup.subtree_control", control))
+		return "this cgroup2 has not the controller";
+	snprintf(path, sizeof(path), T_CGROUP "/%s", name);
+	return mkdir(path, 0755) && errno != EEXIST ? "cannot make a group" :
+						      NULL;
+}
+
+static inline int t_set_group(const char *name, const char *file,
+			      const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), T_CGROUP "/%s/%s", name, file);
+	return t_write(path, text);
+}
+
+/* Move the caller into the group. */
+static inline int t_enter_group(const char *name)
+{
+	return t_set_group(name, "cgroup.procs", "0");
+}
+
+static inline int t_remove_group(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), T_CGROUP "/%s", name);
+	return rmdir(path);
 }
 
 /* Wait for a child: its exit code, or 128 + signal. */

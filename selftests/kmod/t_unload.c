@@ -3,49 +3,19 @@
 #include "kselftest_harness.h"
 #include "helpers.h"
 
+#include <liburing.h>
 #include <sys/klog.h>
 
-#define DELETE_FLAGS	O_NONBLOCK
-
-struct image {
-	void *bytes;
-	size_t length;
-};
-
 FIXTURE(module) {
-	struct image ko;
+	struct t_image ko;
 	char hugepages[512];
 	char params[600];
 };
 
-/* Read once: what is loaded at the end is what was tested. */
-static bool read_image(const char *path, struct image *image)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got;
-
-	image->length = lseek(fd, 0, SEEK_END);
-	image->bytes = malloc(image->length);
-	got = pread(fd, image->bytes, image->length, 0);
-	close(fd);
-	return got > 0 && (size_t)got == image->length;
-}
-
-static int load(struct image ko, const char *params)
-{
-	return syscall(SYS_init_module, ko.bytes, ko.length, params) ?
-	       -errno : 0;
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, "slabpool", DELETE_FLAGS) ? -errno : 0;
-}
-
 FIXTURE_SETUP(module)
 {
 	ASSERT_NE(NULL, getenv("SLABPOOL_KO"));
-	ASSERT_TRUE(read_image(getenv("SLABPOOL_KO"), &self->ko));
+	ASSERT_TRUE(t_read_image(getenv("SLABPOOL_KO"), &self->ko));
 	ASSERT_TRUE(t_read_line("/sys/module/slabpool/parameters/hugepages",
 				self->hugepages, sizeof(self->hugepages)));
 	snprintf(self->params, sizeof(self->params), "hugepages=%s",
@@ -57,7 +27,7 @@ FIXTURE_TEARDOWN(module)
 {
 	if (!access(T_DEVICE, F_OK))
 		return;
-	EXPECT_EQ(0, load(self->ko, self->params));
+	EXPECT_EQ(0, t_load(self->ko, self->params));
 }
 
 TEST_F(module, it_stays_while_a_client_is_open)
@@ -65,9 +35,9 @@ TEST_F(module, it_stays_while_a_client_is_open)
 	int fd = t_open();
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(-EAGAIN, unload());
+	EXPECT_EQ(-EAGAIN, t_unload());
 	close(fd);
-	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, t_unload());
 	EXPECT_EQ(-1, access(T_SYSFS, F_OK));
 	EXPECT_EQ(-1, access(T_DEVICE, F_OK));
 }
@@ -79,10 +49,10 @@ TEST_F(module, it_stays_while_anything_is_mapped)
 
 	ASSERT_NE(MAP_FAILED, map);
 	close(fd);
-	EXPECT_EQ(-EAGAIN, unload());
+	EXPECT_EQ(-EAGAIN, t_unload());
 	map[0] = 1;
 	munmap(map, t_hpage());
-	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, t_unload());
 }
 
 TEST_F(module, it_stays_while_a_pinned_hpage_is_parked)
@@ -101,24 +71,24 @@ TEST_F(module, it_stays_while_a_pinned_hpage_is_parked)
 	close(fd);
 	EXPECT_EQ(1, t_pool(0).parked);
 	EXPECT_EQ(0, t_sysfs("clients"));
-	EXPECT_EQ(-EAGAIN, unload());
+	EXPECT_EQ(-EAGAIN, t_unload());
 	close(pipes[0]);
 	close(pipes[1]);
 	for (end = t_deadline(5); t_pool(0).parked && t_now() < end;)
 		t_sleep_ms(10);
-	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, t_unload());
 }
 
-TEST_F(module, it_loads_and_unloads_a_hundred_times)
+TEST_F(module, it_loads_and_unloads_again_and_again)
 {
-	int i;
+	unsigned long i;
 
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < t_rounds(100); i++) {
 		char *map;
 		int fd;
 
-		ASSERT_EQ(0, unload());
-		ASSERT_EQ(0, load(self->ko, "hugepages=0:4,1:2"));
+		ASSERT_EQ(0, t_unload());
+		ASSERT_EQ(0, t_load(self->ko, "hugepages=0:4,1:2"));
 		EXPECT_EQ(4, t_node(0, "zeroed_hugepages"));
 		EXPECT_EQ(2, t_node(1, "zeroed_hugepages"));
 
@@ -130,7 +100,114 @@ TEST_F(module, it_loads_and_unloads_a_hundred_times)
 		munmap(map, 4 * t_hpage());
 		close(fd);
 	}
-	ASSERT_EQ(0, unload());
+	ASSERT_EQ(0, t_unload());
+}
+
+/* Whoever has a registered buffer may have nothing else of the module left. */
+TEST_F(module, it_stays_while_a_registered_buffer_holds_an_hpage)
+{
+	struct io_uring ring;
+	struct iovec iov;
+	int fd = t_open();
+	char *map = t_take(fd, 0, 1);
+
+	ASSERT_NE(MAP_FAILED, map);
+	iov = (struct iovec){ map, t_hpage() };
+	ASSERT_EQ(0, io_uring_queue_init(4, &ring, 0));
+	if (io_uring_register_buffers(&ring, &iov, 1)) {
+		munmap(map, t_hpage());
+		close(fd);
+		io_uring_queue_exit(&ring);
+		SKIP(return, "this kernel registers no file-backed buffers");
+	}
+	munmap(map, t_hpage());
+	close(fd);
+	EXPECT_EQ(-EAGAIN, t_unload());
+	io_uring_queue_exit(&ring);
+	EXPECT_TRUE(t_unparks(0, 5));
+	EXPECT_EQ(0, t_unload());
+}
+
+/* Open, take, touch, close: whatever of it the module is there for. */
+static void storm(void)
+{
+	for (;;) {
+		int fd = t_open();
+		char *map;
+
+		if (fd < 0)
+			continue;
+		map = t_take(fd, 0, 1);
+		if (map != MAP_FAILED) {
+			map[0] = 1;
+			munmap(map, t_hpage());
+		}
+		close(fd);
+		/* Often enough nobody has it open. */
+		t_sleep_ms(2);
+	}
+}
+
+/* Resize the pool, and read what there is to be read. */
+static void resize(void)
+{
+	for (;;) {
+		t_write(T_SYSFS "/decay_ms", "0");
+		t_set_node(0, "nr_hugepages", "40");
+		t_pool(0);
+		t_set_node(0, "nr_hugepages", "4");
+		t_sysfs("clients");
+	}
+}
+
+/*
+ * Let it go and come while that runs: how often it did, @count times at most; -1
+ * when there was any other answer than that it is busy.
+ */
+static int cycles(struct t_image ko, void (*run)(void), int count)
+{
+	double end = t_deadline(2 * count);
+	pid_t pids[2];
+	int i, ret, done = 0;
+
+	/* Once known, for there may be no file to read it from. */
+	t_hpage();
+	for (i = 0; i < 2; i++) {
+		pids[i] = fork();
+		if (!pids[i])
+			run();
+	}
+	while (done < count && t_now() < end) {
+		ret = t_unload();
+		if (ret == -EAGAIN) {
+			t_sleep_ms(1);
+			continue;
+		}
+		if (ret || t_load(ko, "hugepages=0:4")) {
+			done = -1;
+			break;
+		}
+		done++;
+		t_sleep_ms(5);
+	}
+	for (i = 0; i < 2; i++) {
+		kill(pids[i], SIGKILL);
+		t_wait(pids[i]);
+	}
+	return done;
+}
+
+TEST_F(module, it_goes_between_two_opens_of_a_storm_or_stays)
+{
+	EXPECT_LT(0, cycles(self->ko, storm, t_rounds(10)));
+	EXPECT_TRUE(t_all_settle(10));
+	EXPECT_EQ(0, t_unload());
+}
+
+TEST_F(module, it_goes_while_its_pools_are_being_resized)
+{
+	EXPECT_LT(0, cycles(self->ko, resize, t_rounds(10)));
+	EXPECT_EQ(0, t_unload());
 }
 
 TEST_F(module, an_open_sysfs_file_does_not_outlive_it)
@@ -139,7 +216,7 @@ TEST_F(module, an_open_sysfs_file_does_not_outlive_it)
 	int fd = open(T_SYSFS "/node0/total_hugepages", O_RDONLY);
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, t_unload());
 	EXPECT_EQ(-1, read(fd, line, sizeof(line)));
 	EXPECT_EQ(ENODEV, errno);
 	close(fd);
@@ -172,7 +249,7 @@ TEST_F(module, nonsense_in_its_parameter_is_refused_and_named)
 	char params[128], mark[64], want[128];
 	unsigned int i, place;
 
-	ASSERT_EQ(0, unload());
+	ASSERT_EQ(0, t_unload());
 	for (i = 0; i < ARRAY_SIZE(items); i++) {
 		/* Alone, and among good ones. */
 		for (place = 0; place < 3; place++) {
@@ -193,9 +270,9 @@ TEST_F(module, nonsense_in_its_parameter_is_refused_and_named)
 			snprintf(mark, sizeof(mark), "unload-test %u.%u %d",
 				 i, place, getpid());
 			ASSERT_EQ(0, t_write("/dev/kmsg", mark));
-			EXPECT_EQ(-EINVAL, load(self->ko, params)) {
+			EXPECT_EQ(-EINVAL, t_load(self->ko, params)) {
 				TH_LOG("accepted: %s", params);
-				unload();
+				t_unload();
 			}
 			snprintf(want, sizeof(want), "hugepages: \"%s\"",
 				 items[i]);
@@ -216,28 +293,28 @@ TEST_F(module, an_empty_item_or_a_node_named_twice_is_refused)
 	};
 	unsigned int i;
 
-	ASSERT_EQ(0, unload());
+	ASSERT_EQ(0, t_unload());
 	for (i = 0; i < ARRAY_SIZE(params); i++) {
-		EXPECT_EQ(-EINVAL, load(self->ko, params[i])) {
+		EXPECT_EQ(-EINVAL, t_load(self->ko, params[i])) {
 			TH_LOG("accepted: %s", params[i]);
-			unload();
+			t_unload();
 		}
 	}
 }
 
 TEST_F(module, it_loads_with_empty_pools)
 {
-	ASSERT_EQ(0, unload());
-	ASSERT_EQ(0, load(self->ko, ""));
+	ASSERT_EQ(0, t_unload());
+	ASSERT_EQ(0, t_load(self->ko, ""));
 	EXPECT_EQ(0, t_pool(0).total);
 	EXPECT_EQ(0, t_node(0, "nr_hugepages"));
-	EXPECT_EQ(0, unload());
-	ASSERT_EQ(0, load(self->ko, "hugepages="));
+	EXPECT_EQ(0, t_unload());
+	ASSERT_EQ(0, t_load(self->ko, "hugepages="));
 	EXPECT_EQ(0, t_pool(1).total);
-	EXPECT_EQ(0, unload());
-	ASSERT_EQ(0, load(self->ko, "hugepages=1:0"));
+	EXPECT_EQ(0, t_unload());
+	ASSERT_EQ(0, t_load(self->ko, "hugepages=1:0"));
 	EXPECT_EQ(0, t_pool(1).total);
-	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, t_unload());
 }
 
 /* One less than the node could hold if the kernel needed nothing of it. */
@@ -257,17 +334,17 @@ TEST_F(module, it_keeps_what_it_got_when_memory_is_short)
 	want = want / 2048 - 1;
 	ASSERT_LT(100, want);
 
-	ASSERT_EQ(0, unload());
+	ASSERT_EQ(0, t_unload());
 	snprintf(params, sizeof(params), "hugepages=1:%lld", want);
 	snprintf(mark, sizeof(mark), "unload-test short %d", getpid());
 	ASSERT_EQ(0, t_write("/dev/kmsg", mark));
-	ASSERT_EQ(0, load(self->ko, params));
+	ASSERT_EQ(0, t_load(self->ko, params));
 	got = t_pool(1).total;
 	EXPECT_LT(0, got);
 	EXPECT_GT(want, got);
 	EXPECT_EQ(got, t_node(1, "nr_hugepages"));
 	EXPECT_EQ(1, log_lines(mark, "memory is short"));
-	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, t_unload());
 }
 
 TEST_HARNESS_MAIN

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * However a process ends, its hpages come back, and nothing it wrote is ever
- * seen by a next owner.
+ * A process killed anywhere, in a call, in a fault or in its own code, is gone at
+ * once, and its hpages come back.
  */
 #include "kselftest_harness.h"
 #include "helpers.h"
@@ -46,22 +46,6 @@ FIXTURE_TEARDOWN(pool)
 		EXPECT_EQ(self->before[nid].total, after.zeroed);
 		EXPECT_EQ(self->before[nid].poisoned, after.poisoned);
 	}
-}
-
-/* Take all of a node's pool and count the hpages that are not zero. */
-static int stale(int nid, size_t hpage)
-{
-	size_t hpages = t_pool(nid).total, i;
-	int fd = t_open(), count = 0;
-	char *map = t_take(fd, nid, hpages);
-
-	if (map == MAP_FAILED)
-		return -1;
-	for (i = 0; i < hpages; i++)
-		count += !t_is_filled(map + i * hpage, 0, hpage);
-	munmap(map, hpages * hpage);
-	close(fd);
-	return count;
 }
 
 /* Endless work with a client, as wild as the calls allow. */
@@ -127,8 +111,8 @@ TEST_F(pool, a_thousand_clients_killed_anywhere_leave_nothing_behind)
 	EXPECT_EQ(0, odd);
 	EXPECT_GT(CLIENTS / 2, died);
 	ASSERT_TRUE(t_all_settle(20));
-	EXPECT_EQ(0, stale(0, self->hpage));
-	EXPECT_EQ(0, stale(1, self->hpage));
+	EXPECT_EQ(0, t_stale(0));
+	EXPECT_EQ(0, t_stale(1));
 }
 
 TEST_F(pool, several_clients_killed_at_once_in_a_full_pool)
@@ -149,107 +133,7 @@ TEST_F(pool, several_clients_killed_at_once_in_a_full_pool)
 			t_wait(pids[i]);
 	}
 	ASSERT_TRUE(t_all_settle(20));
-	EXPECT_EQ(0, stale(0, self->hpage));
-}
-
-/* Fill all of node 0 in a child, which then leaves in the way given. */
-static int leave_by(void (*leave)(int fd, char *map, size_t length),
-		    size_t hpage)
-{
-	size_t length = t_pool(0).total * hpage;
-	pid_t pid = fork();
-
-	if (!pid) {
-		int fd = t_open();
-		char *map = t_map(fd, 0, 0, length, PROT_READ | PROT_WRITE,
-				  MAP_SHARED);
-
-		if (map == MAP_FAILED)
-			_exit(77);
-		memset(map, PATTERN, length);
-		leave(fd, map, length);
-		_exit(78);
-	}
-	return t_wait(pid);
-}
-
-static void by_munmap(int fd, char *map, size_t length)
-{
-	munmap(map, length);
-	close(fd);
-	_exit(0);
-}
-
-static void by_close(int fd, char *map, size_t length)
-{
-	(void)map;
-	(void)length;
-	close(fd);
-	_exit(0);
-}
-
-static void by_sigkill(int fd, char *map, size_t length)
-{
-	(void)fd;
-	(void)map;
-	(void)length;
-	raise(SIGKILL);
-}
-
-static void by_exec(int fd, char *map, size_t length)
-{
-	(void)fd;
-	(void)map;
-	(void)length;
-	execl("/bin/true", "true", NULL);
-}
-
-static void by_decommit(int fd, char *map, size_t length)
-{
-	(void)map;
-	_exit(t_decommit(fd, 0, 0, length) != (int)(length / t_hpage()));
-}
-
-static void by_exit_of_a_child(int fd, char *map, size_t length)
-{
-	pid_t pid;
-
-	(void)fd;
-	(void)map;
-	(void)length;
-	pid = fork();
-	if (pid)
-		_exit(0);
-	t_sleep_ms(20);
-	_exit(0);
-}
-
-TEST_F(pool, what_a_process_wrote_is_gone_however_it_leaves)
-{
-	static const struct {
-		const char *name;
-		void (*leave)(int fd, char *map, size_t length);
-		int code;
-	} ways[] = {
-		{ "munmap", by_munmap, 0 },
-		{ "close", by_close, 0 },
-		{ "SIGKILL", by_sigkill, 128 + SIGKILL },
-		{ "exec", by_exec, 0 },
-		{ "decommit", by_decommit, 0 },
-		{ "a child's exit", by_exit_of_a_child, 0 },
-	};
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(ways); i++) {
-		EXPECT_EQ(ways[i].code, leave_by(ways[i].leave, self->hpage)) {
-			TH_LOG("by %s", ways[i].name);
-		}
-		t_sleep_ms(i == ARRAY_SIZE(ways) - 1 ? 1000 : 0);
-		/* At once, so that the worker has not been everywhere. */
-		EXPECT_EQ(0, stale(0, self->hpage)) {
-			TH_LOG("after %s", ways[i].name);
-		}
-	}
+	EXPECT_EQ(0, t_stale(0));
 }
 
 /* Threads of one client that commit, decommit, touch and map against another. */
