@@ -50,6 +50,13 @@ check_spelling()
 	files | each codespell --ignore-words-list=nd,inout,iput
 }
 
+# Each class of bugs has a row in the document and a program, and the reverse.
+check_classes()
+{
+	diff <(grep '^|' Documentation/testing.md | grep -o '| .t_[a-z]*. |' | grep -o 't_[a-z]*' | sort) \
+		<(cd selftests/kmod && printf '%s\n' t_*.c | sed 's/\.c$//' | sort)
+}
+
 # What is generated belongs under build/.
 check_generated()
 {
