@@ -11,7 +11,7 @@ export PREFIX DESTDIR
 
 MAKEFLAGS += --no-print-directory
 .PHONY: all help deps deps-test lib kmod tools selftests check check-kernels demo guest-shell \
-	install dkms-install clean
+	bench install dkms-install clean
 
 all: lib kmod tools	## the library, the module (for the 6.1 test kernel) and the tools
 
@@ -30,7 +30,7 @@ lib: deps		## libslabpool.so, libslabpool.a and libslabpool-malloc.so in build/l
 kmod: deps-test		## slabpool.ko in build/kmod/KERNEL/kmod
 	@$(vm)/module $(KERNEL)
 
-tools: lib		## slabpool-run and the examples in build/tools
+tools: lib		## slabpool-run, slabpool-bench and the examples in build/tools
 	+@$(MAKE) -C tools O=$(build)/tools
 
 selftests: deps-test	## the test programs in build/selftests
@@ -45,6 +45,11 @@ check-kernels: deps-test ## the same, in guests of every supported kernel
 demo: all		## a real service on the module, in a guest
 	@$(vm)/deps build test demo
 	@tools/demo
+
+bench: lib tools	## libslabpool beside other mallocs: table, build/bench/*.json, *.svg
+	@$(vm)/deps bench
+	@mkdir -p $(build)/bench
+	@$(build)/tools/slabpool-bench --json $(build)/bench/bench.json --svg $(build)/bench
 
 guest-shell: deps-test	## a shell in a guest with the module loaded
 	@$(vm)/guest --kernel $(KERNEL) --interactive

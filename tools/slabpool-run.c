@@ -27,9 +27,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "library.h"
 #include "slabpool.h"
 
-#define LIBRARY		"libslabpool-malloc.so"
 #define CONF_MAX	1023	/* the library reads no more before libc is up */
 #define CPUS_MAX	8192
 #define DUMP_SHARED	(1ul << 3)	/* core(5): shared file mappings */
@@ -179,32 +179,12 @@ static long read_options(int argc, char **argv)
 
 /* ---- the library -------------------------------------------------------- */
 
-/* bin/ and lib/ lie side by side where it is installed, as tools/ and lib/ do
- * where it is built. */
-static void find_library(void)
-{
-	static const char *const places[] = { "/../lib/" LIBRARY, "/" LIBRARY };
-	char self[PATH_MAX], path[PATH_MAX + 64];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n <= 0)
-		die(EXIT_UNAVAILABLE, "/proc/self/exe: %s", strerror(errno));
-	self[n] = '\0';
-	*strrchr(self, '/') = '\0';
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(path, sizeof(path), "%s%s", self, places[i]);
-		if (realpath(path, library))
-			return;
-	}
-	die(EXIT_UNAVAILABLE, "no " LIBRARY " in %s/../lib nor in %s; name it with --library",
-	    self, self);
-}
-
 /* What the loader would skip with a mere warning, or in silence. */
 static void check_library(void)
 {
-	if (!*library)
-		find_library();
+	if (!*library && !find_library(library))
+		die(EXIT_UNAVAILABLE, "no " LIBRARY " in %s/../lib nor in %s; name it with --library",
+		    library, library);
 	if (strpbrk(library, " :"))
 		die(EXIT_UNAVAILABLE, "%s: a space or colon in its path cannot stand in LD_PRELOAD",
 		    library);
