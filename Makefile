@@ -6,12 +6,13 @@ build	:= $(CURDIR)/build
 vm	:= selftests/vm
 KERNEL	?= 6.1
 KERNELS	?= 6.1 6.12 newest
+DEBUG_KERNELS ?= 6.1-kasan 6.1-kcsan
 PREFIX	?= /usr/local
 export PREFIX DESTDIR
 
 MAKEFLAGS += --no-print-directory
-.PHONY: all help deps deps-test lib kmod tools selftests check check-kernels demo guest-shell \
-	bench install dkms-install clean
+.PHONY: all help deps deps-test deps-debug lib kmod tools selftests check check-kernels check-debug \
+	demo guest-shell bench install dkms-install clean
 
 all: lib kmod tools	## the library, the module (for the 6.1 test kernel) and the tools
 
@@ -23,6 +24,8 @@ deps:
 	@$(vm)/deps build
 deps-test:
 	@$(vm)/deps build test
+deps-debug:
+	@$(vm)/deps build test debug
 
 lib: deps		## libslabpool.so, libslabpool.a and libslabpool-malloc.so in build/lib
 	+@$(MAKE) -C lib O=$(build)/lib
@@ -41,6 +44,9 @@ check: deps-test	## all tests, those of the module in a guest with the 6.1 kerne
 
 check-kernels: deps-test ## the same, in guests of every supported kernel
 	@selftests/run.sh $(KERNELS)
+
+check-debug: deps-debug	## the module's tests on KASAN and KCSAN kernels, built once (half an hour)
+	@selftests/run.sh guests $(DEBUG_KERNELS)
 
 demo: all		## a real service on the module, in a guest
 	@$(vm)/deps build test demo
