@@ -167,6 +167,11 @@ leaks()
 	! grep . "$kmemleak"
 }
 
+# The module's tests as 32-bit programs: those that look at the ABI; all of them if
+# COMPAT=all.
+compat=(kmod-m32/{ioctl_abi,mmap,share,reserve,t_leak,t_mremap,t_prot,t_stall})
+[ "${COMPAT-}" != all ] || compat=(kmod-m32)
+
 # guest KERNEL RUN OPTIONS... -- FOLDER...: boot a guest with the options, run the
 # programs there, take over their results.
 guest()
@@ -208,7 +213,7 @@ guests()
 	case $1 in
 	*-kasan | *-kcsan) guest "$1" check -- kmod fuzz; return ;;
 	esac
-	guest "$1" check -- kmod unit preload fuzz
+	guest "$1" check -- kmod "${compat[@]}" unit preload fuzz
 	guest "$1" cost --icount --mem 1536 --params hugepages=0:1100 -- cost
 	item "guest/$1-nodes" "$VM/guest" --kernel "$1" --run nodes --nodes 8 --mem 256 \
 		--params hugepages=0:8,2:7,3:6,4:5,5:8,6:7,7:6 -- "$BUILD/selftests/kmod/topology"
@@ -230,6 +235,7 @@ native()
 	done
 	built '' all
 	built clang CC=clang all
+	built m32 kmod
 	built asan SANITIZE=address unit
 	built ubsan SANITIZE=undefined unit
 	built tsan SANITIZE=thread unit

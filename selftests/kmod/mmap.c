@@ -5,6 +5,18 @@
 
 #define RW	(PROT_READ | PROT_WRITE)
 
+/*
+ * Far more than any pool, as far as there are addresses for it; and a node there
+ * is not, the last that mmap(2) can name: to 32-bit programs it gives 44 bits.
+ */
+#if UINTPTR_MAX > UINT32_MAX
+#define HUGE_LENGTH	(1UL << 41)
+#define LAST_NODE	((1ULL << 63) - (1ULL << SLABPOOL_NODE_SHIFT))
+#else
+#define HUGE_LENGTH	(1UL << 30)
+#define LAST_NODE	((1ULL << 44) - (1ULL << SLABPOOL_NODE_SHIFT))
+#endif
+
 FIXTURE(client) {
 	int fd;
 	size_t hpage;
@@ -83,7 +95,7 @@ TEST_F(client, map_noreserve_reserves_addresses_only)
 
 TEST_F(client, a_reservation_may_be_far_larger_than_the_pool)
 {
-	size_t length = 1UL << 41;
+	size_t length = HUGE_LENGTH;
 	char *map = t_map(self->fd, 1, 0, length, PROT_NONE, MAP_SHARED);
 
 	ASSERT_NE(MAP_FAILED, map);
@@ -248,9 +260,9 @@ TEST_F(client, a_node_that_does_not_exist_is_enodev)
 	EXPECT_EQ(ENODEV, map_error(self->fd, NULL, self->hpage, RW, MAP_SHARED,
 				    SLABPOOL_OFFSET(2, 0)));
 	EXPECT_EQ(ENODEV, map_error(self->fd, NULL, self->hpage, PROT_NONE,
-				    MAP_SHARED, SLABPOOL_OFFSET(1000, 0)));
+				    MAP_SHARED, SLABPOOL_OFFSET(5, 0)));
 	EXPECT_EQ(ENODEV, map_error(self->fd, NULL, self->hpage, RW, MAP_SHARED,
-				    (1ULL << 63) - (1ULL << 41)));
+				    LAST_NODE));
 }
 
 TEST_F(client, more_than_the_pool_has_is_enomem_and_changes_nothing)
@@ -261,7 +273,7 @@ TEST_F(client, more_than_the_pool_has_is_enomem_and_changes_nothing)
 
 	ASSERT_EQ(MAP_FAILED, t_take(self->fd, 0, hpages));
 	EXPECT_EQ(ENOMEM, errno);
-	EXPECT_EQ(MAP_FAILED, t_take(self->fd, 0, 1UL << 20));
+	EXPECT_EQ(MAP_FAILED, t_take(self->fd, 0, HUGE_LENGTH / t_hpage()));
 	EXPECT_EQ(ENOMEM, errno);
 	after = t_pool(0);
 	EXPECT_EQ(0, memcmp(&self->before, &after, sizeof(after)));
@@ -339,7 +351,7 @@ TEST_F(client, a_write_only_descriptor_cannot_be_mapped)
 TEST_F(client, a_mapping_cannot_grow)
 {
 	char *map = t_take(self->fd, 0, 1);
-	static const size_t by[] = { 4096, 1 << 21, 1UL << 32 };
+	static const size_t by[] = { 4096, 1 << 21, HUGE_LENGTH };
 	unsigned int i;
 
 	ASSERT_NE(MAP_FAILED, map);
