@@ -180,6 +180,8 @@ SLABPOOL_API int slabpool_region_query(const void *addr,
  * @orphans: caches with memory whose thread has gone or is idle
  * @fork_fallbacks: hpages that a forked child had to copy to anonymous memory
  *	because the pool could not supply them
+ * @fork_copies: forks of this process whose child copied the heap at once because
+ *	there was no snapshot (fork:snapshot on the device only)
  */
 struct slabpool_stats {
 	uint64_t committed;
@@ -195,6 +197,7 @@ struct slabpool_stats {
 	uint64_t caches;
 	uint64_t orphans;
 	uint64_t fork_fallbacks;
+	uint64_t fork_copies;
 };
 
 /**

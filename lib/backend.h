@@ -65,6 +65,17 @@ struct sp_backend {
 	int (*fresh)(void);
 	int (*unshare)(const struct sp_extent *piece,
 		       const struct sp_extent *live, size_t count);
+
+	/*
+	 * Instead, where the source can: before a fork, take a picture of all
+	 * there is (snapshot; -errno: it cannot).  The parent lets go of it, the
+	 * child makes it its own (snapshot_end), then puts it in the place of
+	 * each piece (snapshot_map).  All NULL where the source knows no such
+	 * thing.
+	 */
+	int (*snapshot)(void);
+	void (*snapshot_end)(bool child);
+	int (*snapshot_map)(const struct sp_extent *piece);
 };
 
 extern const struct sp_backend sp_backend_device;

@@ -36,6 +36,9 @@ static struct {
 	char *_Atomic mapped;	/* an address inside a mapping of it */
 } heap = { .fd = -1 };
 
+/* The heap's picture for a child, while this process forks. */
+static struct client picture = { .fd = -1 };
+
 static bool is_client(int fd, const uint64_t id[2])
 {
 	uint64_t now[2];
@@ -123,20 +126,26 @@ static int check_info(int fd, struct sp_text *why)
 	return 0;
 }
 
-/* Leave the client in use, if any, and begin with an empty one. */
-static int fresh(void)
+/* Leave the client in use, if any, and go on with this one. */
+static void change_to(const struct client *client)
 {
 	int old = atomic_load_explicit(&heap.fd, memory_order_relaxed);
+
+	if (is_client(old, heap.id))
+		sp_sys_close(old);
+	memcpy(heap.id, client->id, sizeof(heap.id));
+	atomic_store_explicit(&heap.fd, client->fd, memory_order_relaxed);
+}
+
+/* Begin with an empty client. */
+static int fresh(void)
+{
 	struct client client;
 	int err = open_client(&client);
 
-	if (err)
-		return err;
-	if (is_client(old, heap.id))
-		sp_sys_close(old);
-	memcpy(heap.id, client.id, sizeof(heap.id));
-	atomic_store_explicit(&heap.fd, client.fd, memory_order_relaxed);
-	return 0;
+	if (!err)
+		change_to(&client);
+	return err;
 }
 
 static int device_open(struct sp_text *why)
@@ -362,6 +371,54 @@ unmap_copy:
 	return err;
 }
 
+/* The copies it may need are set aside by the call: none can fail later. */
+static int snapshot(void)
+{
+	struct slabpool_ioc_snapshot io = { .size = sizeof(io) };
+	int fd = heap_fd();
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = open_client(&picture);
+	if (err)
+		return err;
+	io.into = picture.fd;
+	err = sp_sys_ioctl(fd, SLABPOOL_IOC_SNAPSHOT, &io);
+	if (err)
+		sp_sys_close(picture.fd);
+	return err;
+}
+
+static void snapshot_end(bool child)
+{
+	if (child)
+		change_to(&picture);
+	else if (is_client(picture.fd, picture.id))
+		sp_sys_close(picture.fd);
+	picture.fd = -1;
+}
+
+/*
+ * What the child inherited shows the picture already: a signal handler sees it
+ * whole at any time if it is replaced in one step.  Where there are no addresses
+ * for that, in two.
+ */
+static int snapshot_map(const struct sp_extent *piece)
+{
+	int fd = atomic_load_explicit(&heap.fd, memory_order_relaxed);
+	char *mapped;
+	int err;
+
+	err = map_reserved(fd, NULL, 0, piece, &mapped);
+	if (!err) {
+		err = sp_sys_move(mapped, piece->addr, piece->size);
+		if (err)
+			sp_sys_unmap(mapped, piece->size);
+	}
+	return err ? map_reserved(fd, piece->addr, MAP_FIXED, piece, &mapped) : 0;
+}
+
 const struct sp_backend sp_backend_device = {
 	.name = "device",
 	.open = device_open,
@@ -375,4 +432,7 @@ const struct sp_backend sp_backend_device = {
 	.must_copy = must_copy,
 	.fresh = fresh,
 	.unshare = unshare,
+	.snapshot = snapshot,
+	.snapshot_end = snapshot_end,
+	.snapshot_map = snapshot_map,
 };

@@ -24,7 +24,7 @@ struct option {
 };
 
 static const char *const backends[] = { "auto", "device", "hugetlb", "thp", NULL };
-static const char *const forks[] = { "copy", "none", NULL };
+static const char *const forks[] = { "snapshot", "copy", "none", NULL };
 static const char *const booleans[] = { "false", "true", NULL };
 
 #define FIELD(name)	#name, offsetof(struct sp_conf, name)

@@ -16,6 +16,7 @@ enum sp_conf_backend {
 };
 
 enum sp_conf_fork {
+	SP_FORK_SNAPSHOT,	/* copy-on-write, by the module where it is not the kernel's */
 	SP_FORK_COPY,	/* the child copies the heap at once, the parent waits */
 	SP_FORK_NONE,	/* the child must not touch the heap: it only execs */
 };

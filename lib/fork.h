@@ -9,5 +9,7 @@
 void sp_fork_init(void);
 /* Hpages that this process, as a child, had to copy to anonymous memory. */
 uint64_t sp_fork_fallbacks(void);
+/* Forks of this process whose child had to copy for lack of a snapshot. */
+uint64_t sp_fork_copies(void);
 
 #endif

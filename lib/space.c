@@ -408,8 +408,12 @@ void sp_space_decommit(const struct sp_extent *extents, size_t count)
 				  memory_order_relaxed);
 }
 
-/* By position in the order of sp_space_source_at(): the sources to copy from. */
+/*
+ * By position in the order of sp_space_source_at(): the sources to copy from, and
+ * those there is a snapshot of.
+ */
 static bool copied[1 + ARRAY_SIZE(fallback)];
+static bool pictured[ARRAY_SIZE(copied)];
 
 static bool is_copied(const struct sp_backend *backend)
 {
@@ -531,6 +535,54 @@ static uint64_t unshare_piece(size_t p, bool orphaned)
 	return hpages;
 }
 
+int sp_space_snapshot(void)
+{
+	int first = 0, err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pictured); i++) {
+		const struct sp_backend *backend = sp_space_source_at(i);
+
+		if (!backend || !backend->snapshot)
+			continue;
+		err = backend->snapshot();
+		pictured[i] = !err;
+		first = first ? first : err;
+	}
+	return first;
+}
+
+void sp_space_snapshot_parent(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pictured); i++) {
+		if (pictured[i])
+			sp_space_source_at(i)->snapshot_end(false);
+		pictured[i] = false;
+	}
+}
+
+static void map_snapshot_of(const struct sp_backend *backend)
+{
+	backend->snapshot_end(true);
+	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++) {
+		struct sp_extent whole;
+
+		if (pieces[p].node < 0 || pieces[p].backend != backend)
+			continue;
+		whole = extent_at(p * SP_PIECE_HPAGES, piece_hpages(p), pieces[p].node);
+		if (backend->snapshot_map(&whole))
+			sp_fatal_source("fork: the child cannot map the heap's snapshot");
+	}
+}
+
+void sp_space_snapshot_child(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pictured); i++) {
+		if (pictured[i])
+			map_snapshot_of(sp_space_source_at(i));
+		pictured[i] = false;
+	}
+}
+
 bool sp_space_must_copy(void)
 {
 	uint64_t live = atomic_load_explicit(&committed, memory_order_relaxed) / SP_HPAGE;
@@ -539,7 +591,8 @@ bool sp_space_must_copy(void)
 	for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
 		const struct sp_backend *backend = sp_space_source_at(i);
 
-		copied[i] = backend && backend->must_copy && backend->must_copy(live);
+		copied[i] = backend && !pictured[i] && backend->must_copy &&
+			    backend->must_copy(live);
 		any = any || copied[i];
 	}
 	return any;

@@ -92,8 +92,13 @@ void sp_space_counts(struct sp_space_counts *counts);
 uint64_t sp_space_base_pages(void);
 
 /*
- * Before a fork, all locks held: must the child copy anything at once?
+ * Before a fork, all locks held: take snapshots of what can be, and let the
+ * parent or the child make an end of them.  -errno: one that could be cannot.
  */
+int sp_space_snapshot(void);
+void sp_space_snapshot_parent(void);
+void sp_space_snapshot_child(void);
+/* Must the child copy anything at once? */
 bool sp_space_must_copy(void);
 /*
  * In the child: drop the hpages that other threads of the parent were just

@@ -28,6 +28,7 @@ static void collect(struct slabpool_stats *stats)
 		.failures = sp_alloc_failures(),
 		.caches = sp_cache_count(),
 		.fork_fallbacks = sp_fork_fallbacks(),
+		.fork_copies = sp_fork_copies(),
 	};
 	for (int id = 0; id < SP_MAX_NODES; id++) {
 		uint64_t unused, active, orphans;
@@ -75,6 +76,7 @@ static const struct {
 	FIELD(caches, ""),
 	FIELD(orphans, ""),
 	FIELD(fork_fallbacks, " hpages"),
+	FIELD(fork_copies, ""),
 };
 
 /* A JSON string's inside: the library's own sentences need no more than this. */

@@ -186,12 +186,12 @@ static void allocate_in_child(void)
 static void fork_among_allocating_threads(void)
 {
 	pthread_t thread[THREADS];
-	double until = t_now() + 10;	/* on a busy machine that is fewer than 200 */
+	double until = t_now() + 8;	/* on a busy machine that is a few rounds */
 	int rounds = 0, code;
 
 	for (uintptr_t i = 0; i < THREADS; i++)
 		check(pthread_create(&thread[i], NULL, churn, (void *)(i + 1)) == 0);
-	for (; rounds < 200 && t_now() < until; rounds++) {
+	for (; rounds < 5 || (rounds < 200 && t_now() < until); rounds++) {
 		pid_t pid = fork();
 
 		check(pid >= 0);
@@ -209,7 +209,6 @@ static void fork_among_allocating_threads(void)
 	stop = true;
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
-	check(rounds > 5);
 }
 
 static void *fork_here(void *unused)
@@ -281,7 +280,7 @@ static void nested(void)
 /* Memory that ended processes held is back: the source does not run dry. */
 static void many_in_a_row(void)
 {
-	int rounds = t_emulated() ? 20 : 100;
+	int rounds = t_emulated() ? 10 : 100;
 	char *p = malloc(30 * T_MIB);
 
 	check(p);
@@ -405,7 +404,7 @@ static void kill_children_of(pid_t parent)
 	}
 }
 
-static void child_killed_while_copying(void)
+static void children_are_killed(void)
 {
 	size_t size = 90 * T_MIB;
 	pid_t parent = getpid(), killer = fork();
@@ -446,20 +445,41 @@ static size_t left_in_pool(void)
 	return n + (size_t)atol(text);
 }
 
+static void child_killed_while_copying(void)
+{
+	children_are_killed();
+}
+
+/* What the library writes to stderr until it is put back. */
+static int divert_stderr(int *kept)
+{
+	int fd = memfd_create("stderr", 0);
+
+	*kept = dup(STDERR_FILENO);
+	check(fd >= 0 && *kept >= 0);
+	check(dup2(fd, STDERR_FILENO) == STDERR_FILENO);
+	return fd;
+}
+
 static void pool_cannot_supply_copies(void)
 {
 	struct slabpool_stats stats;
+	char line[512] = "";
 	size_t size = left_in_pool() * 6 / 10 * T_HPAGE;
 	char *p = t_lib(slabpool_malloc_onnode)(size, 0);
+	int kept, diverted;
 	pid_t pid;
 
 	check(p);
+	/* Behind the line about the source. */
+	diverted = divert_stderr(&kept);
 	t_fill(p, size, 1);
-	check(t_stats().fork_fallbacks == 0);
+	check(t_stats().fork_fallbacks == 0 && t_stats().fork_copies == 0);
 	pid = fork();
 	check(pid >= 0);
 	if (pid == 0) {
 		stats = t_stats();
+		check(stats.fork_copies == 0);
 		check(stats.fork_fallbacks >= size / T_HPAGE);
 		check(t_is_filled(p, size, 1));
 		t_fill(p, size, 2);
@@ -471,8 +491,227 @@ static void pool_cannot_supply_copies(void)
 	t_fill(p, size / 2, 3);
 	check(t_wait(pid) == 0);
 	check(t_is_filled(p, size / 2, 3));
-	check(t_stats().fork_fallbacks == 0);
+	check(t_stats().fork_fallbacks == 0 && t_stats().fork_copies == 1);
+	check(dup2(kept, STDERR_FILENO) == STDERR_FILENO);
+	check(pread(diverted, line, sizeof(line) - 1, 0) > 0);
+	note("%s", line);
+	check(strcmp(line, "slabpool: fork: no snapshot: Cannot allocate memory; "
+			   "the child copies the heap at once\n") == 0);
 	free(p);
+}
+
+/* ---- with the module's help --------------------------------------------- */
+
+#define WORDS	8
+
+static struct {
+	volatile uint64_t *word[WORDS];	/* each in an hpage of its own */
+	_Atomic bool stop;
+} turn;
+
+/* One number after the other, into each word in turn. */
+static void *write_in_turn(void *unused)
+{
+	for (uint64_t n = 1; !turn.stop; n++)
+		for (int i = 0; i < WORDS; i++)
+			*turn.word[i] = n;
+	return unused;
+}
+
+/* No later write without the ones before it. */
+static bool is_one_moment(void)
+{
+	for (int i = 1; i < WORDS; i++)
+		if (*turn.word[i] > *turn.word[i - 1] || *turn.word[i] + 1 < *turn.word[0])
+			return false;
+	return true;
+}
+
+static void picture_is_of_one_moment(void)
+{
+	pthread_t thread;
+	double until = t_now() + 5;
+	uint64_t before;
+
+	for (int i = 0; i < WORDS; i++) {
+		turn.word[i] = calloc(1, T_HPAGE + 4096);
+		check(turn.word[i]);
+	}
+	check(pthread_create(&thread, NULL, write_in_turn, NULL) == 0);
+	for (int n = 0; n < 50 && t_now() < until; n++) {
+		pid_t pid = fork();
+
+		check(pid >= 0);
+		if (pid == 0) {
+			check(is_one_moment());
+			before = *turn.word[0];
+			t_sleep_ms(10);
+			check(*turn.word[0] == before && is_one_moment());
+			_exit(0);
+		}
+		check(t_wait(pid) == 0);
+	}
+	check(t_stats().fork_copies == 0);
+	turn.stop = true;
+	pthread_join(thread, NULL);
+	for (int i = 1; i < WORDS; i++)
+		check(*turn.word[i] == *turn.word[0]);
+}
+
+/* As a prefork server: all from one moment to the next, all alive at once. */
+static void sixty_four_children(void)
+{
+	struct channel c;
+	pid_t pid[64];
+	int *number = malloc(sizeof(*number)), *other;
+	char byte;
+
+	check(number);
+	open_channel(&c);
+	for (int n = 0; n < 64; n++) {
+		*number = n;
+		pid[n] = fork();
+		check(pid[n] >= 0);
+		if (pid[n])
+			continue;
+		close(c.to[1]);
+		check(read(c.to[0], &byte, 1) == 0);	/* until the parent closes it */
+		check(*number == n);
+		*number = 1000 + n;
+		/* Not much: all of them together must find room in the pool. */
+		other = malloc(sizeof(*other));
+		check(other);
+		*other = n;
+		check(*number == 1000 + n && *hide(other) == n);
+		free(number);
+		_exit(0);
+	}
+	*number = 64;
+	close(c.to[0]);
+	close(c.to[1]);
+	for (int n = 0; n < 64; n++)
+		check(t_wait(pid[n]) == 0);
+	check(*number == 64);
+	check(t_stats().fork_copies == 0);
+	free(number);
+}
+
+/* Who may not open the device any more has no snapshot, but may fork. */
+static void fork_without_device(void)
+{
+	pid_t pid;
+
+	check(open("/dev/slabpool", O_RDWR) < 0);
+	pid = fork();
+	check(pid >= 0);
+	if (pid == 0) {
+		check(holds(inherited, 2));
+		write_all(inherited, 4);
+		allocate_in_child();
+		check(holds(inherited, 4));
+		_exit(0);
+	}
+	check(t_wait(pid) == 0);
+	check(t_stats().fork_copies == 1);
+}
+
+static void child_drops_its_privileges(void)
+{
+	pid_t pid;
+
+	make(inherited, 1);
+	pid = fork();
+	check(pid >= 0);
+	if (pid == 0) {
+		check(chroot("/sys") == 0 && chdir("/") == 0);
+		check(setresgid(65534, 65534, 65534) == 0);
+		check(setresuid(65534, 65534, 65534) == 0);
+		check(holds(inherited, 1));
+		write_all(inherited, 2);
+		allocate_in_child();
+		fork_without_device();
+		check(holds(inherited, 2));
+		free_all(inherited);
+		allocate_in_child();
+		_exit(0);
+	}
+	write_all(inherited, 3);
+	check(t_wait(pid) == 0);
+	check(holds(inherited, 3));
+	free_all(inherited);
+}
+
+static void program_closed_the_descriptors(void)
+{
+	make(inherited, 1);
+	for (int n = 0; n < 3; n++) {
+		pid_t pid;
+
+		for (int fd = 3; fd < 1024; fd++)
+			close(fd);
+		pid = fork();
+		check(pid >= 0);
+		if (pid == 0) {
+			for (int fd = 3; fd < 1024; fd++)
+				close(fd);
+			write_all(inherited, 2);
+			allocate_in_child();
+			check(holds(inherited, 2));
+			_exit(0);
+		}
+		check(t_wait(pid) == 0);
+		check(holds(inherited, 1));
+	}
+	check(t_stats().fork_copies == 0);
+	free_all(inherited);
+}
+
+static size_t used_in_pools(void)
+{
+	char text[32];
+	size_t sum = 0;
+
+	for (int node = 0; node < 2; node++) {
+		char path[100];
+
+		snprintf(path, sizeof(path),
+			 "/sys/class/misc/slabpool/node%d/used_hugepages", node);
+		t_read_file(path, text, sizeof(text));
+		sum += (size_t)atol(text);
+	}
+	return sum;
+}
+
+static void forks_leave_nothing_behind(void)
+{
+	double until = t_now() + 10;
+	size_t before;
+
+	make(inherited, 1);
+	before = used_in_pools();
+	for (int n = 0; n < 60 && (n < 5 || t_now() < until); n++) {
+		pid_t pid = fork();
+
+		check(pid >= 0);
+		if (pid == 0) {
+			for (int i = n % 5; i < OBJECTS; i += 5)
+				t_fill(inherited[i].at, inherited[i].size, 2);
+			_exit(0);
+		}
+		for (int i = n % 7; i < OBJECTS; i += 7)
+			t_fill(inherited[i].at, inherited[i].size, 3);
+		check(t_wait(pid) == 0);
+		/* Less, when the parent gives back what it does not need. */
+		check(used_in_pools() <= before);
+	}
+	check(t_stats().fork_copies == 0);
+	free_all(inherited);
+}
+
+static void values_never_leak_when_copied(void)
+{
+	values_never_leak();
+	check(t_stats().fork_copies == 0);	/* it was asked for */
 }
 
 /*
@@ -531,9 +770,10 @@ static void handlers_allocate(void)
 static void calloc_is_zero_in_the_child(void)
 {
 	enum { SIZE = 6000000, COUNT = 10 };
+	double until = t_now() + 8;
 	char *p[COUNT];
 
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < 20 && (round < 3 || t_now() < until); round++) {
 		pid_t pid;
 
 		for (int i = 0; i < COUNT; i++) {
@@ -568,8 +808,16 @@ static const struct t_case cases[] = {
 	CASE(exec_after_fork_without_heap, .conf = "fork:none"),
 	CASE(handlers_allocate),
 	CASE(calloc_is_zero_in_the_child, .conf = "decay_ms:0", .seconds = 60),
-	CASE(child_killed_while_copying, .seconds = 40),
-	CASE(pool_cannot_supply_copies, .flags = T_DEVICE),
+	CASE(values_never_leak_when_copied, .conf = "fork:copy"),
+	CASE(children_are_killed, .seconds = 40),
+	CASE(child_killed_while_copying, .conf = "fork:copy", .flags = T_DEVICE, .seconds = 40),
+	CASE(sixty_four_children, .flags = T_THP | T_DEVICE, .seconds = 60),
+	CASE(pool_cannot_supply_copies, .conf = "verbose:true", .err = "source device",
+	     .flags = T_DEVICE),
+	CASE(picture_is_of_one_moment, .flags = T_DEVICE, .seconds = 60),
+	CASE(child_drops_its_privileges, .flags = T_DEVICE | T_ROOT),
+	CASE(program_closed_the_descriptors, .flags = T_DEVICE),
+	CASE(forks_leave_nothing_behind, .flags = T_DEVICE, .seconds = 60),
 	CASE(parent_survives_short_pool, .flags = T_HUGETLB),
 };
 
