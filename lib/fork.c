@@ -14,6 +14,11 @@
  * parent wait when they come to a slow path, and are seen writing before they do.
  * It learns of the end by a pipe, whose write end dies with the child.
  *
+ * In any case the heap in the child is not of the same moment as the rest of
+ * its memory.  What the locks guard did not change meanwhile; of what other
+ * threads do without, only the inboxes reach what the child goes on with, and of
+ * these it forgets what came after the locks.
+ *
  * Caches of the parent's other threads stay theirs in the child, that is
  * nobody's: a thread may have been in the middle of a hit path.  What they hold
  * is lost to the child; frees into their chunks are still good.
@@ -55,6 +60,9 @@ static void for_each_lock(void (*fn)(struct sp_lock *))
 static void prepare(void)
 {
 	for_each_lock(sp_lock);
+	for (int id = 0; id < SP_MAX_NODES; id++)
+		if (sp_node_get(id))
+			sp_owner_fork_prepare(&sp_nodes[id]);
 	refusal = 0;
 	copying = false;
 	/* With fork:none there is no heap in the child. */

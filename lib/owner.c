@@ -292,6 +292,20 @@ void sp_owner_reclaim(struct sp_node *node, uint64_t most)
 	}
 }
 
+/* The caches that the child of a fork goes on with; a spare one's inbox is empty. */
+static void for_each_inherited(struct sp_node *node, void (*fn)(struct sp_remote *))
+{
+	for (struct sp_list *l = node->orphans.next; l != &node->orphans; l = l->next)
+		fn(&container_of(l, struct sp_cache, link)->remote);
+	if (sp_me.mine && sp_me.mine->node == node)
+		fn(&sp_me.mine->remote);
+}
+
+void sp_owner_fork_prepare(struct sp_node *node)
+{
+	for_each_inherited(node, sp_remote_keep);
+}
+
 void sp_owner_fork_child(struct sp_node *node)
 {
 	struct sp_list *l = node->owned.next;
@@ -306,4 +320,5 @@ void sp_owner_fork_child(struct sp_node *node)
 		take_off(cache);
 		cache->thread = NULL;
 	}
+	for_each_inherited(node, sp_remote_restore);
 }

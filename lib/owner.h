@@ -85,6 +85,8 @@ bool sp_owner_watching(struct sp_node *node);
 /* Give back the empty chunks of the @most oldest orphans. */
 void sp_owner_reclaim(struct sp_node *node, uint64_t most);
 
+/* Before a fork, all locks held: of what others do without one, keep what is whole. */
+void sp_owner_fork_prepare(struct sp_node *node);
 /* In the child of a fork, all locks held: the other threads are gone. */
 void sp_owner_fork_child(struct sp_node *node);
 

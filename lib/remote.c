@@ -91,3 +91,14 @@ uintptr_t sp_remote_next(uintptr_t list, struct sp_message *message)
 	message->chunk = sp_chunk_of(last);
 	return (uintptr_t)(last->message & ADDRESS_MASK);
 }
+
+void sp_remote_keep(struct sp_remote *remote)
+{
+	/* Acquire pairs with the release in push(): their rings are in the picture. */
+	remote->kept = atomic_load_explicit(&remote->inbox, memory_order_acquire);
+}
+
+void sp_remote_restore(struct sp_remote *remote)
+{
+	atomic_store_explicit(&remote->inbox, remote->kept, memory_order_relaxed);
+}

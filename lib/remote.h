@@ -32,6 +32,7 @@ struct sp_batch {
 
 struct sp_remote {
 	_Atomic uintptr_t inbox;	/* newest message: last object of a batch; 0 */
+	uintptr_t kept;			/* what it was before a fork; fork's locks */
 	struct sp_batch out[SP_BATCHES];
 };
 
@@ -50,5 +51,12 @@ void sp_remote_flush(struct sp_remote *remote);
 uintptr_t sp_remote_take(struct sp_remote *remote);
 /* Decode the first message of @list; return the rest. */
 uintptr_t sp_remote_next(uintptr_t list, struct sp_message *message);
+/*
+ * Before a fork, and in the child: what is pushed in between, by threads that wait
+ * for no lock, the child may find in the inbox but not in the objects.  It forgets
+ * that, and the objects with it.
+ */
+void sp_remote_keep(struct sp_remote *remote);
+void sp_remote_restore(struct sp_remote *remote);
 
 #endif

@@ -249,6 +249,71 @@ static void fork_from_second_thread(void)
 	free_all(inherited);
 }
 
+#define STOCK	20000
+
+static void *stock[STOCK];
+static _Atomic int next_in_stock = STOCK, freed;
+
+static void *free_stock(void *unused)
+{
+	while (!stop) {
+		int i = next_in_stock < STOCK ? next_in_stock++ : STOCK;
+
+		if (i >= STOCK)
+			continue;
+		free(stock[i]);
+		freed++;
+	}
+	return unused;
+}
+
+/* No two of as many objects are one, whatever became of those freed. */
+static void reuse_stock(void)
+{
+	static int *fresh[STOCK];
+
+	for (int i = 0; i < STOCK; i++) {
+		fresh[i] = malloc(64);
+		check(fresh[i]);
+		*fresh[i] = i;
+	}
+	for (int i = 0; i < STOCK; i++)
+		check(*fresh[i] == i);
+}
+
+/* Others free, without a lock, what belongs to the thread that forks. */
+static void frees_by_others_are_whole(void)
+{
+	pthread_t thread[3];
+	double until = t_now() + 5;
+
+	for (int i = 0; i < 3; i++)
+		check(pthread_create(&thread[i], NULL, free_stock, NULL) == 0);
+	for (int n = 0; n < 100 && t_now() < until; n++) {
+		pid_t pid;
+
+		for (int i = 0; i < STOCK; i++) {
+			stock[i] = malloc(64);
+			check(stock[i]);
+			memset(stock[i], 0x5a, 64);
+		}
+		freed = 0;
+		next_in_stock = 0;
+		pid = fork();
+		check(pid >= 0);
+		if (pid == 0) {
+			reuse_stock();
+			_exit(0);
+		}
+		check(t_wait(pid) == 0);
+		while (freed < STOCK)
+			sched_yield();
+	}
+	stop = true;
+	for (int i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+}
+
 /* ---- children of children ----------------------------------------------- */
 
 static void descend(int depth)
@@ -801,6 +866,7 @@ static const struct t_case cases[] = {
 	CASE(fresh_memory_is_apart),
 	CASE(fork_among_allocating_threads, .seconds = 60),
 	CASE(fork_from_second_thread),
+	CASE(frees_by_others_are_whole, .seconds = 60),
 	CASE(nested),
 	CASE(many_in_a_row, .seconds = 60),
 	CASE(spawn_is_cheap),
