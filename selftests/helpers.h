@@ -458,4 +458,21 @@ static inline int t_wait(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* A memory error in the base page there, which is shared: 0 or an errno. */
+static inline int t_inject(char *page)
+{
+	pid_t pid = fork();
+	int code;
+
+	if (!pid) {
+		if (!madvise(page, 4096, MADV_HWPOISON) || errno == EIO ||
+		    errno == EBUSY)
+			_exit(0);
+		_exit(errno);
+	}
+	code = t_wait(pid);
+	/* Some kernels kill whoever has it mapped. */
+	return code == 128 + SIGBUS ? 0 : code;
+}
+
 #endif /* SLABPOOL_SELFTESTS_HELPERS_H */

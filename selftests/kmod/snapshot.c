@@ -380,6 +380,50 @@ TEST_F(origin, memory_mapped_by_base_pages_is_in_the_picture_too)
 	close(into);
 }
 
+TEST_F(origin, an_hpage_with_a_memory_error_is_lost_to_the_snapshot_alone)
+{
+	int fd = t_open(), into = t_open(), code;
+	long long poisoned = t_pool(1).poisoned, total = t_pool(1).total;
+	char *map = t_take(fd, 1, 2), *picture, text[32];
+	double end;
+
+	ASSERT_NE(MAP_FAILED, map);
+	memset(map, 1, 2 * self->hpage);
+	code = t_inject(map + 8192);
+	if (code)
+		SKIP(goto out, "this kernel cannot inject: %s", strerror(code));
+	ASSERT_EQ(2, t_snapshot(fd, into));
+	picture = t_map(into, 1, 0, 2 * self->hpage, PROT_NONE, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, picture);
+	mprotect(picture, 2 * self->hpage, PROT_READ | PROT_WRITE);
+
+	EXPECT_EQ(0, t_touch(map + self->hpage / 2, true));
+	EXPECT_EQ(SIGBUS, t_touch(picture, false));
+	EXPECT_EQ(SIGBUS, t_touch(picture, true));
+	EXPECT_TRUE(t_is_filled(picture + self->hpage, 1, self->hpage));
+	EXPECT_EQ(0, t_node(1, "reserved_hugepages"));
+	EXPECT_EQ(1, t_stats(into, 1).committed);
+
+	/* What is lost can be replaced. */
+	t_decommit(into, 1, 0, self->hpage);
+	EXPECT_EQ(0, t_commit(into, 1, 0, self->hpage));
+	EXPECT_TRUE(t_is_filled(picture, 0, self->hpage));
+	munmap(picture, 2 * self->hpage);
+out:
+	munmap(map, 2 * self->hpage);
+	close(fd);
+	close(into);
+	if (code)
+		return;
+	for (end = t_now() + 10; t_now() < end; t_sleep_ms(20))
+		if (t_pool(1).poisoned == poisoned + 1)
+			break;
+	EXPECT_EQ(poisoned + 1, t_pool(1).poisoned);
+	snprintf(text, sizeof(text), "%lld", total);
+	EXPECT_EQ(0, t_set_node(1, "nr_hugepages", text));
+	EXPECT_EQ(total, t_pool(1).total);
+}
+
 struct writer {
 	volatile unsigned long *word[HPAGES];
 	volatile bool stop;
