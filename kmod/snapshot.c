@@ -540,13 +540,24 @@ static struct sp_chain *chain_of(struct sp_client *origin)
 	return chain;
 }
 
+/* Copies still to be made, on all nodes. */
+static u64 count_pending(struct sp_client *into)
+{
+	struct sp_node *node;
+	u64 count = 0;
+
+	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
+		count += atomic_long_read(&into->node[node->nid].pending);
+	return count;
+}
+
 /*
  * The moment of the picture.  Nothing of it may be written to before all of it
  * is unmapped, or a later write could be in it and an earlier one not: so all
  * faults wait for the whole.
  */
 static int take_picture(struct sp_chain *chain, struct sp_client *origin,
-			struct sp_client *into)
+			struct sp_client *into, u64 *hpages)
 {
 	lockdep_assert_held_write(&chain->lock);
 
@@ -561,6 +572,8 @@ static int take_picture(struct sp_chain *chain, struct sp_client *origin,
 	into->id = atomic_long_inc_return(&last_id);
 	into->chain = chain;
 	settle_marks(origin, into);
+	/* With the lock let go a fault may make the first copy. */
+	*hpages = count_pending(into);
 	unmap_mapping_range(origin->mapping, 0, 0, 0);
 	if (origin->origin && xa_marked(&origin->hpages, INHERITED))
 		unmap_mapping_range(origin->origin->mapping, 0, 0, 0);
@@ -570,7 +583,8 @@ static int take_picture(struct sp_chain *chain, struct sp_client *origin,
 }
 
 /* The committers of both are held, so is the invalidate lock of @into. */
-static int create_locked(struct sp_client *origin, struct sp_client *into)
+static int create_locked(struct sp_client *origin, struct sp_client *into,
+			 u64 *hpages)
 {
 	struct rw_semaphore *faults = &origin->mapping->invalidate_lock;
 	struct sp_chain *chain;
@@ -588,7 +602,7 @@ static int create_locked(struct sp_client *origin, struct sp_client *into)
 	down_write_nested(faults, SINGLE_DEPTH_NESTING);
 	origin->chain = chain;
 	down_write(&chain->lock);
-	ret = take_picture(chain, origin, into);
+	ret = take_picture(chain, origin, into, hpages);
 	up_write(&chain->lock);
 	up_write(faults);
 	if (!ret)
@@ -619,24 +633,20 @@ static int lock_committers(struct sp_client *a, struct sp_client *b)
  * sp_snapshot_create - make a client the picture of another
  * @origin: the client
  * @into: another one, which holds nothing and never took part in a snapshot
- * @hpages: set to the hpages in the picture
+ * @hpages: set on success to the hpages in the picture
  *
  * Return: 0, -ENOMEM, -EBUSY, or -EINTR after a fatal signal.
  */
 int sp_snapshot_create(struct sp_client *origin, struct sp_client *into,
 		       u64 *hpages)
 {
-	struct sp_node *node;
 	int ret;
 
 	ret = lock_committers(origin, into);
 	if (ret)
 		return ret;
 	filemap_invalidate_lock(into->mapping);
-	ret = create_locked(origin, into);
-	*hpages = 0;
-	for (node = sp_node_next(NULL); node; node = sp_node_next(node))
-		*hpages += atomic_long_read(&into->node[node->nid].pending);
+	ret = create_locked(origin, into, hpages);
 	filemap_invalidate_unlock(into->mapping);
 	mutex_unlock(&into->commit_lock);
 	mutex_unlock(&origin->commit_lock);
