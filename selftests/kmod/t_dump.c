@@ -72,9 +72,10 @@ static long patterned_pages(void)
 
 static long dumped(const char *filter, int advice, size_t length)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
 	unlink(CORE);
+	pid = fork();
 	if (!pid)
 		dump(filter, advice, length);
 	return t_wait(pid) == 128 + SIGABRT ? patterned_pages() : -2;
