@@ -142,6 +142,12 @@ static noinline void *alloc_slow(size_t size, const void *caller)
 	return alloc_aligned_slow(size, SP_ALIGN, caller);
 }
 
+/* By a jump from malloc(), so that its caller is ours. */
+static noinline void *malloc_slow(size_t size)
+{
+	return alloc_aligned_slow(size, SP_ALIGN, CALLER);
+}
+
 /* An object without a slow path; or NULL, and a slow path must follow. */
 static inline void *hit(size_t size)
 {
@@ -173,7 +179,9 @@ static inline void *alloc(size_t size, const void *caller)
 
 void *slabpool_malloc(size_t size)
 {
-	return alloc(size, CALLER);
+	void *p = hit(size);
+
+	return likely(p) ? p : malloc_slow(size);
 }
 
 /* ---- free --------------------------------------------------------------- */
@@ -202,23 +210,32 @@ static noinline void free_slow(void *ptr)
 	errno = saved;
 }
 
+/* The last one: the chunk is empty and changes its place. */
+static noinline void free_last(void *ptr)
+{
+	struct sp_chunk *chunk = sp_chunk_of(ptr);
+	struct sp_object *object = ptr;
+
+	chunk->used++;
+	chunk->free = object->next;
+	free_slow(ptr);
+}
+
 void slabpool_free(void *ptr)
 {
-	size_t offset = (uintptr_t)ptr -
-			atomic_load_explicit(&sp_map.base, memory_order_relaxed);
+	size_t offset = (uintptr_t)ptr - sp_load_folded(sp_map.base);
 	struct sp_object *object = ptr;
 	struct sp_cache *cache;
 	struct sp_chunk *chunk;
 
-	if (unlikely(offset >= atomic_load_explicit(&sp_map.span, memory_order_relaxed))) {
+	if (unlikely(offset >= sp_load_folded(sp_map.span))) {
 		free_slow(ptr);
 		return;
 	}
 	chunk = sp_chunk_of_unit(offset);
 	cache = sp_owner_enter();
-	/* Somebody else's, full, or about to be empty: it changes its place. */
-	if (unlikely(atomic_load_explicit(&chunk->owner, memory_order_relaxed) !=
-		     (uintptr_t)cache) || unlikely(chunk->used == 1)) {
+	/* Somebody else's, or full: it changes its place. */
+	if (unlikely(sp_load_folded(chunk->owner) != (uintptr_t)cache)) {
 		free_slow(ptr);
 		return;
 	}
@@ -226,7 +243,10 @@ void slabpool_free(void *ptr)
 		sp_fatal_double_free(ptr);
 	object->next = chunk->free;
 	chunk->free = object;
-	chunk->used--;
+	if (unlikely(--chunk->used == 0)) {
+		free_last(ptr);
+		return;
+	}
 	sp_owner_leave();
 }
 
