@@ -212,11 +212,18 @@ bool sp_supply_grow(struct sp_client *client, int nid, const nodemask_t *from,
 	while (lacked) {
 		node = sp_node_nearest(nid, &left);
 		if (!node)
-			return false;
+			break;
 		part = min(lacked, sp_node_growth(node));
 		if (!sp_node_grow(node, part))
-			return false;
+			break;
 		lacked -= part;
 	}
-	return true;
+	if (!lacked)
+		return true;
+
+	/* What did grow nobody takes: it decays, if the workers hear of it. */
+	left = *from;
+	while ((node = sp_node_nearest(nid, &left)) != NULL)
+		wake_up(&node->work);
+	return false;
 }
