@@ -184,7 +184,7 @@ guest()
 	done
 	shift
 	echo "in the guest with kernel $kernel:"
-	"$VM/guest" --kernel "$kernel" --run "$run" --timeout "${GUEST_TIMEOUT:-4200}" \
+	"$VM/guest" --kernel "$kernel" --run "$run" --timeout "${GUEST_TIMEOUT:-7200}" \
 		"${options[@]}" -- "$TOP/selftests/run.sh" programs "$@" &
 	wait $!
 	local code=$?
