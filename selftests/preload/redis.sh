@@ -9,42 +9,11 @@ cd "$(dirname "$0")" || exit
 . ./common
 need redis-server redis-cli redis-benchmark
 find_sources
+# shellcheck source=redis-common
+. ./redis-common
 
 keys=$(sized 100000 5000)
-patience=600
-server=
-
-stop_server() { [ -z "$server" ] || kill -KILL "$server" 2> /dev/null; }
-at_exit+=(stop_server)
-
-# start_server SOURCE: "none" for a server on its own malloc
-start_server()
-{
-	local run=(redis-server --port 0 --unixsocket "$dir/socket" --dir "$dir" --save '' --appendonly no
-		--disable-thp no --enable-debug-command yes --daemonize no --loglevel warning)
-	rm -f "$dir/socket"
-	if [ "$1" = none ]; then
-		"${run[@]}" > "$dir/log" 2>&1 &
-	else
-		# exec, so that the number is the server's.
-		(conf=decay_ms:1000 slabpool "$1" "${run[@]}" > "$dir/log" 2> "$dir/stderr") &
-	fi
-	server=$!
-	until_true "[ PONG = \"\$(redis-cli -s $dir/socket ping 2> /dev/null)\" ]" || return
-	server=$(redis-cli -s "$dir/socket" info server | sed -n 's/^process_id:\([0-9]*\).*/\1/p')
-}
-
-# until_true CONDITION: 0 as soon as it holds, 1 if it does not in time
-until_true()
-{
-	local end=$((SECONDS + patience))
-	until eval "$1"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
-}
-
-cli() { redis-cli -s "$dir/socket" "$@"; }
+conf=decay_ms:1000
 
 # sets: commands that make the data; gets: commands that read it.
 sets()
@@ -96,8 +65,7 @@ saves_one_moment()
 	printf '%s\n' 'debug digest' bgsave | cli > "$dir/replies"
 	head -1 "$dir/replies" > "$dir/digest"
 	seq 3000 | awk '{ print "SET", "key:" $1 * 7919 % 1000003, "changed" }' | cli --pipe
-	until_true 'cli info persistence | grep -q rdb_bgsave_in_progress:0' || return
-	cli info persistence | grep rdb_last_bgsave_status:ok || return
+	has_saved || return
 	cp "$dir/dump.rdb" "$dir/saved.rdb"
 }
 
