@@ -342,6 +342,39 @@ static void nested(void)
 	free_all(inherited);
 }
 
+/* As a daemon does: who forked it ends at once, and it has what there was. */
+static void child_outlives_its_parent(void)
+{
+	struct channel c;
+	pid_t pid;
+
+	make(inherited, 1);
+	open_channel(&c);
+	pid = fork();
+	check(pid >= 0);
+	if (pid == 0) {
+		write_all(inherited, 2);
+		pid = fork();
+		check(pid >= 0);
+		if (pid)
+			_exit(0);
+		await(c.to[0]);		/* that one has ended */
+		check(holds(inherited, 2));
+		write_all(inherited, 3);
+		allocate_in_child();
+		check(holds(inherited, 3));
+		free_all(inherited);
+		send_byte(c.from[1]);
+		_exit(0);
+	}
+	check(t_wait(pid) == 0);
+	send_byte(c.to[1]);
+	close(c.from[1]);	/* so that its end is seen */
+	await(c.from[0]);
+	check(holds(inherited, 1));
+	free_all(inherited);
+}
+
 /* Memory that ended processes held is back: the source does not run dry. */
 static void many_in_a_row(void)
 {
@@ -886,6 +919,7 @@ static const struct t_case cases[] = {
 	CASE(fork_from_second_thread),
 	CASE(frees_by_others_are_whole, .seconds = 60),
 	CASE(nested),
+	CASE(child_outlives_its_parent),
 	CASE(many_in_a_row, .seconds = 60),
 	CASE(spawn_is_cheap),
 	CASE(shell_commands, .conf = "verbose:false"),
