@@ -397,7 +397,12 @@ void sp_snapshot_leave(struct sp_client *client)
 		return;
 
 	down_write(&chain->lock);
-	/* From now on inherited mappings find nothing, and no copy is made. */
+	/*
+	 * From now on inherited mappings find nothing, forks do not inherit, and
+	 * no copy is made.
+	 */
+	if (client->origin)
+		cmpxchg(&client->origin->inherit, client->id, 0);
 	client->id = 0;
 	client->leaving = true;
 	xa_for_each(&client->hpages, index, entry) {

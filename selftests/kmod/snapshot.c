@@ -251,6 +251,25 @@ TEST_F(origin, a_fork_without_a_snapshot_shares_before_and_after_one)
 	}
 }
 
+TEST_F(origin, a_fork_after_a_snapshot_whose_maker_was_killed_shares)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (t_snapshot(self->fd, t_open()) != HPAGES)
+			_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	ASSERT_EQ(128 + SIGKILL, t_wait(pid));
+	pid = fork();
+	if (!pid) {
+		self->map[0] = 50;
+		_exit(0);
+	}
+	ASSERT_EQ(0, t_wait(pid));
+	EXPECT_EQ(50, self->map[0]);
+}
+
 TEST_F(origin, an_inherited_mapping_ends_with_the_snapshot_nobody_kept)
 {
 	int into = t_open(), pipes[2];
