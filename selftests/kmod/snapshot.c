@@ -434,7 +434,7 @@ out:
 	close(into);
 	if (code)
 		return;
-	for (end = t_now() + 10; t_now() < end; t_sleep_ms(20))
+	for (end = t_deadline(10); t_now() < end; t_sleep_ms(20))
 		if (t_pool(1).poisoned == poisoned + 1)
 			break;
 	EXPECT_EQ(poisoned + 1, t_pool(1).poisoned);
@@ -727,10 +727,11 @@ TEST_F(origin, a_child_that_drops_its_privileges_keeps_its_memory)
 
 TEST_F(origin, children_killed_anywhere_leave_nothing_behind)
 {
+	double end = t_now() + 20;
 	int round;
 
 	srand(4712);
-	for (round = 0; round < 40; round++) {
+	for (round = 0; round < 40 && t_now() < end; round++) {
 		pid_t pid = fork_with_snapshot(&self->fd, self->map,
 					       self->length);
 
@@ -762,10 +763,11 @@ TEST_F(origin, children_killed_anywhere_leave_nothing_behind)
 
 TEST_F(origin, a_parent_killed_anywhere_leaves_the_child_its_memory)
 {
+	double end = t_now() + 20;
 	int round, i;
 
 	srand(4713);
-	for (round = 0; round < 15; round++) {
+	for (round = 0; round < 15 && t_now() < end; round++) {
 		int pipes[2];
 		char byte = 0;
 		pid_t pid;
