@@ -55,9 +55,10 @@ starts_with_writers()
 # saves N: and notes between which two numbers that began
 saves()
 {
-	first[$1]=$(number_now)
-	cli bgsave || return
-	last[$1]=$(number_now)
+	printf '%s\n' 'get value:1' bgsave 'get value:1' | cli > "$dir/replies" || return
+	cat "$dir/replies"
+	first[$1]=$(sed -n '1s/:.*//p' "$dir/replies")
+	last[$1]=$(sed -n '3s/:.*//p' "$dir/replies")
 	has_saved || return
 	# The writers were not held up: the picture was taken by then.
 	until_true "[ \$(number_now) -gt ${last[$1]} ]" || return
