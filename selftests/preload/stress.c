@@ -187,26 +187,24 @@ static void patterns_of_idle_threads(void)
 }
 
 /* One makes, the other frees: memory must come round, not grow. */
+static _Atomic bool all_made;
+
 static void *consume(void *unused)
 {
-	int idle = 0;
+	bool last, any;
 
-	while (idle < 100) {
-		bool any = false;
-
+	do {
+		last = all_made;	/* before the look: what is made later counts */
+		any = false;
 		for (int i = 0; i < SHARED; i++) {
 			struct object *o = atomic_exchange(&shared[i], NULL);
 
 			any = any || o;
 			destroy(o);
 		}
-		if (any) {
-			idle = 0;
-		} else {
-			idle++;
+		if (!any)
 			t_sleep_ms(1);
-		}
-	}
+	} while (any || !last);
 	return unused;
 }
 
@@ -230,6 +228,7 @@ static void producer_consumer(void)
 			expected = NULL;
 		n++;
 	}
+	all_made = true;
 	pthread_join(thread, NULL);
 	note("%llu objects, peak %llu\n", (unsigned long long)n,
 	     (unsigned long long)t_stats().peak);
