@@ -137,15 +137,31 @@ static noinline void *alloc_aligned_slow(size_t size, size_t align, const void *
 	return p;
 }
 
+/* Behind a hit that was none: what the cache has beside its current chunks. */
+static inline void *short_of_hit(size_t size)
+{
+	struct sp_cache *cache = sp_thread_cache();
+	void *p;
+
+	if (!cache || size > SP_MEDIUM_MAX)
+		return NULL;
+	p = sp_cache_refill_own(cache, sp_class_of(size));
+	if (p)
+		sp_owner_leave();
+	return p;
+}
+
 static noinline void *alloc_slow(size_t size, const void *caller)
 {
-	return alloc_aligned_slow(size, SP_ALIGN, caller);
+	void *p = short_of_hit(size);
+
+	return p ? p : alloc_aligned_slow(size, SP_ALIGN, caller);
 }
 
 /* By a jump from malloc(), so that its caller is ours. */
 static noinline void *malloc_slow(size_t size)
 {
-	return alloc_aligned_slow(size, SP_ALIGN, CALLER);
+	return alloc_slow(size, CALLER);
 }
 
 /* An object without a slow path; or NULL, and a slow path must follow. */
@@ -195,6 +211,14 @@ static noinline void free_slow(void *ptr)
 
 	if (!ptr) {
 		sp_owner_leave();
+		return;
+	}
+	/* Not large, so it is known, and this is inside an operation. */
+	cache = large ? NULL : sp_thread_cache();
+	if (likely(cache)) {
+		sp_cache_free_slow(cache, chunk, ptr);
+		sp_owner_leave();
+		errno = saved;
 		return;
 	}
 	/* Once given, a large object's chunk may be anything. */

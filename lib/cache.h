@@ -57,6 +57,11 @@ struct sp_cache {
 extern struct sp_cache sp_cache_none;
 
 /*
+ * An object from what the cache has; from the node nothing is taken.  NULL: there is
+ * none, or it is time for a slow path, which see.
+ */
+void *sp_cache_refill_own(struct sp_cache *cache, unsigned int class);
+/*
  * The slow path of an allocation up to SP_MEDIUM_MAX, of class @class, with
  * @cache: the caller's own, or one that it has locked up.  NULL: out of memory.
  */

@@ -36,7 +36,7 @@
 struct sp_thread {
 	struct sp_cache *_Atomic cache;	/* &sp_cache_none: take the slow path */
 	_Atomic uint32_t busy;		/* see above */
-	uint32_t phase;			/* see thread.c; its thread only */
+	uint32_t phase;			/* see thread.h; its thread only */
 	struct sp_cache *mine;		/* the one it had last; its thread only */
 };
 

@@ -24,15 +24,13 @@
 static pthread_key_t key;
 static _Atomic bool constructed;	/* release: key and ranges are set */
 
-enum { FRESH, NOTICED, LEAVING };	/* sp_me.phase */
-
 /* Text of the C library and the loader: their callers may hold their locks. */
 static struct range { uintptr_t low, high; } system_text[2];
 
 static void on_exit_of_thread(void *key_value)
 {
 	(void)key_value;
-	sp_me.phase = LEAVING;
+	sp_me.phase = SP_THREAD_LEAVING;
 	sp_owner_exit();
 	if (sp_sys_is_main_thread())
 		sp_reclaim_stop();
@@ -40,7 +38,7 @@ static void on_exit_of_thread(void *key_value)
 
 void sp_thread_notice(void)
 {
-	if (likely(sp_me.phase != FRESH) ||
+	if (likely(sp_me.phase != SP_THREAD_FRESH) ||
 	    !atomic_load_explicit(&constructed, memory_order_acquire))
 		return;
 	/*
@@ -48,9 +46,9 @@ void sp_thread_notice(void)
 	 * is one of the first 32; otherwise this allocates, and comes by here
 	 * again.  The value only has to be something.
 	 */
-	sp_me.phase = NOTICED;
+	sp_me.phase = SP_THREAD_NOTICED;
 	if (pthread_setspecific(key, &key)) {
-		sp_me.phase = LEAVING;	/* each slow path borrows */
+		sp_me.phase = SP_THREAD_LEAVING;	/* each slow path borrows */
 		return;
 	}
 	sp_owner_watch();
@@ -59,13 +57,13 @@ void sp_thread_notice(void)
 struct sp_cache *sp_thread_enter(void)
 {
 	sp_owner_enter();
-	return sp_owner_get(sp_me.phase == NOTICED);
+	return sp_owner_get(sp_me.phase == SP_THREAD_NOTICED);
 }
 
 void sp_thread_leave(void)
 {
 	sp_owner_leave();
-	if (unlikely(sp_me.phase != NOTICED) &&
+	if (unlikely(sp_me.phase != SP_THREAD_NOTICED) &&
 	    atomic_load_explicit(&constructed, memory_order_acquire))
 		sp_owner_exit();
 }

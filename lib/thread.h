@@ -5,6 +5,23 @@
 
 #include "owner.h"
 
+enum sp_thread_phase {	/* sp_me.phase */
+	SP_THREAD_FRESH,
+	SP_THREAD_NOTICED,	/* its end will be noticed */
+	SP_THREAD_LEAVING,
+};
+
+/*
+ * Inside an operation: the thread's cache, if all is prepared for what needs no more
+ * than that.  NULL: a slow path must begin.
+ */
+static inline struct sp_cache *sp_thread_cache(void)
+{
+	struct sp_cache *cache = atomic_load_explicit(&sp_me.cache, memory_order_relaxed);
+
+	return sp_me.phase == SP_THREAD_NOTICED && cache != &sp_cache_none ? cache : NULL;
+}
+
 /*
  * Before a slow path, outside an operation: have this thread's end noticed.
  * May allocate.
