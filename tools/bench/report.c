@@ -109,7 +109,9 @@ static struct verdict compare(const struct report *report, const char *workload,
 static const struct {
 	const char *workload, *metric, *what, *unit;
 } more[] = {
+	{ "mix", "cpu_ns", "CPU time", "ns" },
 	{ "mix", "peak_kib", "peak memory", "KiB" },
+	{ "larson", "cpu_ns", "CPU time", "ns" },
 	{ "churn", "eight_ns", "eight at once", "ns" },
 	{ "growth", "malloc_p9999_ns", "malloc, 99.99 %", "ns" },
 	{ "growth", "malloc_max_ns", "malloc, slowest", "ns" },

@@ -53,14 +53,16 @@ void work_larson(const struct work *work)
 {
 	struct server *servers = calloc(work->threads, sizeof(*servers));
 	size_t count = work_count(work, 200000);
-	double took;
+	double took, begin;
 
 	for (unsigned int t = 0; t < work->threads; t++) {
 		servers[t].random = 362436069ull + t;
 		servers[t].count = count;
 		servers[t].number = t;
 	}
+	begin = work_cpu();
 	took = work_run(work->threads, generations, servers, sizeof(*servers));
 	work_metric("ns", took / (count * GENERATIONS) * 1e9);
+	work_metric("cpu_ns", (work_cpu() - begin) / (count * GENERATIONS * work->threads) * 1e9);
 	work_metric("peak_kib", work_peak());
 }

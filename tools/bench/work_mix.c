@@ -38,13 +38,15 @@ void work_mix(const struct work *work)
 {
 	struct service services[WORK_THREADS_MAX];
 	size_t count = work_count(work, 1500000);
-	double took;
+	double took, begin;
 
 	for (unsigned int t = 0; t < work->threads; t++)
 		services[t] = (struct service){ 88172645463325252ull + t, count,
 						calloc(HELD, sizeof(void *)) };
+	begin = work_cpu();
 	took = work_run(work->threads, serve, services, sizeof(services[0]));
 	work_metric("ns", took / count * 1e9);
+	work_metric("cpu_ns", (work_cpu() - begin) / (count * work->threads) * 1e9);
 	work_metric("peak_kib", work_peak());
 	for (unsigned int t = 0; t < work->threads; t++)
 		free(services[t].slots);
