@@ -2,6 +2,7 @@
 /* The malloc family does what the C library's does, and what slabpool.h adds. */
 #include <limits.h>
 #include <malloc.h>
+#include <sched.h>
 
 #include "preload.h"
 
@@ -463,7 +464,12 @@ static void *touch_and_leave(void *unused)
 static void thread_exit_frees(void)
 {
 	uint64_t committed = 0;
+	cpu_set_t here;
 
+	/* On another node they would take memory of that node. */
+	CPU_ZERO(&here);
+	CPU_SET(sched_getcpu(), &here);
+	check(sched_setaffinity(0, sizeof(here), &here) == 0);
 	for (int n = 0; n < 300; n++) {
 		pthread_t thread;
 
