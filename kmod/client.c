@@ -24,6 +24,9 @@
 #define GIVE_TRIES	3
 #define GIVE_WAIT_US	50
 
+/* How often a commit lets pools grow: others may take what grew. */
+#define MAX_GROWTHS	16
+
 static atomic_t nr_clients = ATOMIC_INIT(0);
 
 /**
@@ -318,17 +321,20 @@ int sp_client_commit(struct sp_client *client, const struct sp_range *range,
 {
 	nodemask_t from;
 	struct sp_node *node = sp_node_for_commit(range->nid, &from);
+	unsigned int tries = MAX_GROWTHS;
 	int ret;
 
 	if (!node || (!commit->fallback && !node_isset(node->nid, from)))
 		return -ENODEV;
 	if (!commit->fallback)
 		from = nodemask_of_node(node->nid);
-	/* What grew others may take first. */
+	/* What grew others may take first, but not again and again. */
 	do {
 		ret = commit_once(client, node, &from, range, commit);
-	} while (ret == -ENOMEM && commit->grow && commit->lacked &&
+	} while (ret == -ENOMEM && commit->grow && commit->lacked && tries-- &&
 		 sp_supply_grow(client, node->nid, &from, commit->lacked));
+	if (ret && commit->grow)
+		sp_supply_forgo(node->nid, from);
 	if (ret == -ENOMEM)
 		sp_node_count(node, &node->stats.commit_failures, 1);
 	trace_commit(node->nid, range->first, range->last, commit->committed,

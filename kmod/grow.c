@@ -156,18 +156,22 @@ unsigned long sp_node_growth(struct sp_node *node)
  * @node: the node
  * @count: hpages, at most sp_node_growth()
  *
- * What was got is kept, and is surplus that decays.
+ * What was got is kept, and is surplus that decays.  When the kernel wants some of it
+ * back meanwhile, memory is short: to go on would be to take from the pool what it is
+ * to get, without end.
  *
  * Return: false when memory is short or a fatal signal arrived.
  */
 bool sp_node_grow(struct sp_node *node, unsigned long count)
 {
+	long reclaims = atomic_long_read(&node->reclaims);
 	unsigned long got;
 
 	for (got = 0; got < count; got++) {
 		if (fatal_signal_pending(current))
 			return false;
-		if (!grow_one(node, true)) {
+		if (!grow_one(node, true) ||
+		    atomic_long_read(&node->reclaims) != reclaims) {
 			pr_warn_ratelimited("node %d: memory is short, got %lu of %lu hpages for a commit\n",
 					    node->nid, got, count);
 			return false;

@@ -121,6 +121,8 @@ struct sp_node_stats {
  * @poisoned: hpages with a hardware error, kept for ever; guarded by @lock
  * @stats: guarded by @lock
  * @pte_fallbacks: atomic, relaxed: statistics
+ * @reclaims: how often the kernel took surplus back; atomic, without order: who grows
+ *	the pool looks whether it changes
  * @resize_lock: one writer of @target at a time
  * @decay: of the surplus; the worker alone
  * @worker: thread that zeroes, shrinks and unparks; set once
@@ -141,6 +143,7 @@ struct sp_node {
 	unsigned long poisoned;
 	struct sp_node_stats stats;
 	atomic64_t pte_fallbacks;
+	atomic_long_t reclaims;
 	struct mutex resize_lock; /* see above */
 	struct sp_decay decay;
 	struct task_struct *worker;
@@ -333,6 +336,7 @@ int sp_supply_take(struct sp_client *client, struct list_head *taken);
 unsigned long sp_supply_count(struct sp_client *client, struct sp_node *asked);
 bool sp_supply_grow(struct sp_client *client, int nid, const nodemask_t *from,
 		    unsigned long lacked);
+void sp_supply_forgo(int nid, nodemask_t from);
 
 /* in snapshot.c */
 int sp_slot_nid(const void *entry);

@@ -108,7 +108,10 @@ static unsigned long scan_surplus(struct shrinker *unused,
 
 	while (node && left-- && sp_node_shrink_one(node))
 		freed += HPAGE_PMD_NR;
-	return freed ?: SHRINK_STOP;
+	if (!freed)
+		return SHRINK_STOP;
+	atomic_long_inc(&node->reclaims);
+	return freed;
 }
 
 /**

@@ -212,18 +212,26 @@ bool sp_supply_grow(struct sp_client *client, int nid, const nodemask_t *from,
 	while (lacked) {
 		node = sp_node_nearest(nid, &left);
 		if (!node)
-			break;
+			return false;
 		part = min(lacked, sp_node_growth(node));
 		if (!sp_node_grow(node, part))
-			break;
+			return false;
 		lacked -= part;
 	}
-	if (!lacked)
-		return true;
+	return true;
+}
 
-	/* What did grow nobody takes: it decays, if the workers hear of it. */
-	left = *from;
-	while ((node = sp_node_nearest(nid, &left)) != NULL)
+/**
+ * sp_supply_forgo - the commit that pools may have grown for has failed
+ * @nid: the node it asked
+ * @from: nodes that may have grown
+ *
+ * What nobody took decays, if the workers hear of it.
+ */
+void sp_supply_forgo(int nid, nodemask_t from)
+{
+	struct sp_node *node;
+
+	while ((node = sp_node_nearest(nid, &from)) != NULL)
 		wake_up(&node->work);
-	return false;
 }
