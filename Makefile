@@ -12,7 +12,7 @@ export PREFIX DESTDIR
 
 MAKEFLAGS += --no-print-directory
 .PHONY: all help deps deps-test deps-debug lib kmod tools selftests check check-kernels check-debug \
-	demo guest-shell bench install dkms-install clean
+	check-coverage demo guest-shell bench install dkms-install clean
 
 all: lib kmod tools	## the library, the module (for the 6.1 test kernel) and the tools
 
@@ -47,6 +47,9 @@ check-kernels: deps-test ## the same, in guests of every supported kernel
 
 check-debug: deps-debug	## the module's tests on KASAN and KCSAN kernels, built once (half an hour)
 	@selftests/run.sh guests $(DEBUG_KERNELS)
+
+check-coverage: deps-debug ## which lines of the module its tests run (hours, emulated)
+	@$(vm)/coverage
 
 demo: all		## a real service on the module, in a guest
 	@$(vm)/deps build test demo
