@@ -9,6 +9,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -473,6 +474,25 @@ static inline int t_inject(char *page)
 	code = t_wait(pid);
 	/* Some kernels kill whoever has it mapped. */
 	return code == 128 + SIGBUS ? 0 : code;
+}
+
+/* The kernel thread of that name, 0 when there is none. */
+static inline pid_t t_thread_named(const char *name)
+{
+	struct dirent *entry;
+	char path[300], line[64];
+	DIR *proc = opendir("/proc");
+	pid_t pid = 0;
+
+	while (!pid && proc && (entry = readdir(proc)) != NULL) {
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		if (t_read_line(path, line, sizeof(line)) &&
+		    !strcmp(line, name))
+			pid = atoi(entry->d_name);
+	}
+	if (proc)
+		closedir(proc);
+	return pid;
 }
 
 #endif /* SLABPOOL_SELFTESTS_HELPERS_H */

@@ -3,7 +3,6 @@
 #include "kselftest_harness.h"
 #include "helpers.h"
 
-#include <dirent.h>
 #include <numa.h>
 #include <numaif.h>
 #include <sched.h>
@@ -145,25 +144,6 @@ TEST_F(client, an_empty_pool_does_not_reach_into_the_other_node)
 	EXPECT_EQ(other, t_pool(1).total);
 }
 
-/* The kernel thread of that name, 0 when there is none. */
-static pid_t thread_named(const char *name)
-{
-	struct dirent *entry;
-	char path[300], line[64];
-	DIR *proc = opendir("/proc");
-	pid_t pid = 0;
-
-	while (!pid && proc && (entry = readdir(proc)) != NULL) {
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		if (t_read_line(path, line, sizeof(line)) &&
-		    !strcmp(line, name))
-			pid = atoi(entry->d_name);
-	}
-	if (proc)
-		closedir(proc);
-	return pid;
-}
-
 TEST_F(client, the_worker_of_a_node_stays_on_its_cpus_at_the_lowest_priority)
 {
 	struct bitmask *cpus = numa_allocate_cpumask();
@@ -174,7 +154,7 @@ TEST_F(client, the_worker_of_a_node_stays_on_its_cpus_at_the_lowest_priority)
 
 	for (node = 0; node < 2; node++) {
 		snprintf(name, sizeof(name), "slabpool/%d", node);
-		pid = thread_named(name);
+		pid = t_thread_named(name);
 		ASSERT_LT(0, pid);
 		ASSERT_EQ(0, numa_node_to_cpus(node, cpus));
 		ASSERT_LT(0, numa_sched_getaffinity(pid, allowed));

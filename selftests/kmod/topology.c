@@ -7,7 +7,6 @@
 #include "kselftest_harness.h"
 #include "helpers.h"
 
-#include <dirent.h>
 #include <numa.h>
 #include <numaif.h>
 #include <sched.h>
@@ -237,25 +236,6 @@ TEST_F(nodes, fallback_goes_from_the_nearest_to_the_farthest)
 	}
 }
 
-/* The kernel thread of that name, 0 when there is none. */
-static pid_t thread_named(const char *name)
-{
-	struct dirent *entry;
-	char path[300], line[64];
-	DIR *proc = opendir("/proc");
-	pid_t pid = 0;
-
-	while (!pid && proc && (entry = readdir(proc)) != NULL) {
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		if (t_read_line(path, line, sizeof(line)) &&
-		    !strcmp(line, name))
-			pid = atoi(entry->d_name);
-	}
-	if (proc)
-		closedir(proc);
-	return pid;
-}
-
 TEST_F(nodes, the_worker_of_one_without_cpus_runs_on_the_nearest_that_has)
 {
 	struct bitmask *cpus = numa_allocate_cpumask();
@@ -276,7 +256,7 @@ TEST_F(nodes, the_worker_of_one_without_cpus_runs_on_the_nearest_that_has)
 				best = other;
 		}
 		snprintf(name, sizeof(name), "slabpool/%d", node);
-		pid = thread_named(name);
+		pid = t_thread_named(name);
 		ASSERT_LT(0, pid);
 		ASSERT_EQ(0, numa_node_to_cpus(best, cpus));
 		ASSERT_LT(0, numa_sched_getaffinity(pid, allowed));

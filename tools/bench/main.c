@@ -112,10 +112,12 @@ static void list(void)
 {
 	for (size_t i = 0; i < WORKLOADS; i++)
 		printf("workload\t%s\t%s\n", all_workloads[i].name, all_workloads[i].what);
-	for (size_t i = 0; i < peers.count; i++)
-		printf("malloc\t%s\t%s\t%s\n", peers.list[i].name,
-		       *peers.list[i].library ? peers.list[i].library : "the C library",
-		       peers.list[i].settings);
+	for (size_t i = 0; i < peers.count; i++) {
+		const struct peer *peer = &peers.list[i];
+
+		printf("malloc\t%s\t%s\t%s\n", peer->name,
+		       *peer->library ? peer->library : "the C library", peer->settings);
+	}
 }
 
 /* The name of a workload to be this process's only one, or NULL. */
