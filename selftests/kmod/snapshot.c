@@ -725,6 +725,31 @@ TEST_F(origin, a_child_that_drops_its_privileges_keeps_its_memory)
 	EXPECT_EQ(0, t_wait(pid));
 }
 
+/* Another's program gets neither the memory nor the copies that wait for it. */
+TEST_F(origin, a_child_that_executes_a_set_user_id_program_gives_all_back)
+{
+	pid_t pid = fork_with_snapshot(&self->fd, self->map, self->length);
+	double end = t_deadline(5);
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		memset(self->map, 12, self->hpage);
+		if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
+			_exit(1);
+		close(STDOUT_FILENO);
+		execl("/bin/mount", "mount", "--version", NULL);
+		_exit(2);
+	}
+	memset(self->map, 13, self->length);
+	EXPECT_EQ(0, t_wait(pid));
+	while (t_sysfs("clients") != 1 && t_now() < end)
+		t_sleep_ms(10);
+	EXPECT_EQ(1, t_sysfs("clients"));
+	EXPECT_EQ(HPAGES, t_pool(0).used);
+	EXPECT_EQ(0, t_node(0, "reserved_hugepages"));
+	EXPECT_TRUE(t_is_filled(self->map, 13, self->length));
+}
+
 TEST_F(origin, children_killed_anywhere_leave_nothing_behind)
 {
 	double end = t_now() + 20;

@@ -3,6 +3,7 @@
 #include "kselftest_harness.h"
 #include "helpers.h"
 
+#include <sched.h>
 #include <sys/klog.h>
 
 FIXTURE(surplus) {
@@ -332,6 +333,29 @@ TEST_F(surplus, what_was_got_in_vain_goes_by_itself)
 	ASSERT_LT(self->total[1] + 100, all);
 	ASSERT_EQ(0, set_overcommit(1, all));
 	EXPECT_EQ(-ENOMEM, commit(self->fd, 1, 0, all));
+	EXPECT_EQ(self->total[1], wait_for(1, self->total[1], 5));
+}
+
+/* The same after a signal: killed while the pool grows for its commit. */
+TEST_F(surplus, what_grew_for_a_commit_that_was_killed_goes_by_itself)
+{
+	long long all = all_of_node1(), grown = self->total[1] + 4;
+	double end = t_deadline(20);
+	pid_t pid;
+
+	ASSERT_LT(grown + 100, all);
+	set_decay(1000);
+	ASSERT_EQ(0, set_overcommit(1, all));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(commit(self->fd, 1, 0, (all - self->total[1]) * 3 / 4) != 0);
+	while (t_pool(1).total < grown && t_now() < end)
+		sched_yield();
+	ASSERT_LE(grown, t_pool(1).total);
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(128 + SIGKILL, t_wait(pid));
+	EXPECT_EQ(0, t_stats(self->fd, 1).committed);
 	EXPECT_EQ(self->total[1], wait_for(1, self->total[1], 5));
 }
 
