@@ -234,6 +234,16 @@ static noinline void free_slow(void *ptr)
 	errno = saved;
 }
 
+/* Not in one of the cache's chunks that is on the hit path. */
+static noinline void free_miss(struct sp_cache *cache, struct sp_chunk *chunk,
+			       struct sp_object *object)
+{
+	if (sp_cache_free_other(cache, chunk, object))
+		sp_owner_leave();
+	else
+		free_slow(object);
+}
+
 /* The last one: the chunk is empty and changes its place. */
 static noinline void free_last(void *ptr)
 {
@@ -260,7 +270,7 @@ void slabpool_free(void *ptr)
 	cache = sp_owner_enter();
 	/* Somebody else's, or full: it changes its place. */
 	if (unlikely(sp_load_folded(chunk->owner) != (uintptr_t)cache)) {
-		free_slow(ptr);
+		free_miss(cache, chunk, object);
 		return;
 	}
 	if (unlikely(chunk->free == object))

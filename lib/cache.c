@@ -6,7 +6,6 @@
 
 #define CHUNK_MAX	(64 * SP_KIB)	/* of small objects; medium ones get more */
 #define CHUNK_OBJECTS	8		/* at least, where they are larger than that */
-#define FLUSH_TICKS	64		/* slow paths between two flushes of batches */
 
 /* Set up by the compiler: allocations come before any constructor. */
 struct sp_cache sp_cache_none = {
@@ -161,7 +160,7 @@ static void drain(struct sp_cache *cache)
 
 void sp_cache_tick(struct sp_cache *cache)
 {
-	if (++cache->ticks % FLUSH_TICKS)
+	if (++cache->ticks % SP_FLUSH_TICKS)
 		return;
 	sp_remote_flush(&cache->remote);
 	sp_reclaim_tick(cache->node);
@@ -208,7 +207,7 @@ void *sp_cache_refill_own(struct sp_cache *cache, unsigned int class)
 {
 	struct sp_bin *bin = &cache->bin[class];
 
-	if ((cache->ticks + 1) % FLUSH_TICKS == 0)
+	if ((cache->ticks + 1) % SP_FLUSH_TICKS == 0)
 		return NULL;
 	drain(cache);
 	while (!bin->current->free && !sp_chunk_carve(bin->current)) {

@@ -26,6 +26,7 @@
 #include "size.h"
 
 #define SP_SLOTS	(SP_SMALL_MAX / SP_ALIGN + 1)
+#define SP_FLUSH_TICKS	64	/* slow paths between two flushes of batches */
 
 enum sp_cache_state {	/* see owner.h */
 	SP_CACHE_AWAY,
@@ -69,6 +70,24 @@ void *sp_cache_refill(struct sp_cache *cache, unsigned int class);
 /* Free an object that is not on the hit path: see the table in chunk.h. */
 void sp_cache_free_slow(struct sp_cache *cache, struct sp_chunk *chunk,
 			struct sp_object *object);
+
+/*
+ * Free another thread's object, if a batch of its chunk has room for it.  The batch
+ * of &sp_cache_none is nobody's, and none is of memory that is no chunk's.
+ */
+static inline bool sp_cache_free_other(struct sp_cache *cache, struct sp_chunk *chunk,
+				       struct sp_object *object)
+{
+	struct sp_batch *batch = sp_remote_batch(&cache->remote, chunk);
+	uint32_t ticks = cache->ticks + 1;
+
+	if (unlikely(batch->chunk != chunk || batch->count == SP_BATCH_MAX - 1 ||
+		     ticks % SP_FLUSH_TICKS == 0))
+		return false;
+	cache->ticks = ticks;
+	sp_batch_add(batch, object);
+	return true;
+}
 
 /* A cache of its own for a purpose; nobody else knows it.  NULL: no memory. */
 struct sp_cache *sp_cache_new(struct sp_node *node);

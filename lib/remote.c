@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #include "cache.h"
-#include "fatal.h"
 #include "reclaim.h"
 #include "remote.h"
 
 #define ADDRESS_BITS	48
 #define ADDRESS_MASK	((1ull << ADDRESS_BITS) - 1)
-
-static struct sp_batch *batch_for(struct sp_remote *remote, const struct sp_chunk *chunk)
-{
-	return &remote->out[(uintptr_t)chunk / sizeof(*chunk) % SP_BATCHES];
-}
 
 static void push(struct sp_batch *batch)
 {
@@ -49,7 +43,7 @@ static void push(struct sp_batch *batch)
 void sp_remote_free(struct sp_remote *remote, struct sp_chunk *chunk,
 		    struct sp_object *object)
 {
-	struct sp_batch *batch = batch_for(remote, chunk);
+	struct sp_batch *batch = sp_remote_batch(remote, chunk);
 
 	if (batch->chunk != chunk) {
 		if (batch->chunk)
@@ -58,11 +52,8 @@ void sp_remote_free(struct sp_remote *remote, struct sp_chunk *chunk,
 		*batch = (struct sp_batch){ chunk, object, 1 };
 		return;
 	}
-	if (batch->last->next == object)
-		sp_fatal_double_free(object);
-	object->next = batch->last->next;
-	batch->last->next = object;
-	if (++batch->count == SP_BATCH_MAX)
+	sp_batch_add(batch, object);
+	if (batch->count == SP_BATCH_MAX)
 		push(batch);
 }
 

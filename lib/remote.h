@@ -20,6 +20,7 @@
 #define SP_REMOTE_H
 
 #include "chunk.h"
+#include "fatal.h"
 
 #define SP_BATCHES	32	/* chunks collected for at a time */
 #define SP_BATCH_MAX	64	/* objects; far below the count's 16 bits */
@@ -41,6 +42,24 @@ struct sp_message {
 	struct sp_object *first, *last;
 	uint32_t count;
 };
+
+static inline struct sp_batch *sp_remote_batch(struct sp_remote *remote,
+						const struct sp_chunk *chunk)
+{
+	return &remote->out[(uintptr_t)chunk / sizeof(*chunk) % SP_BATCHES];
+}
+
+/* One more of the chunk that the batch is of. */
+static inline void sp_batch_add(struct sp_batch *batch, struct sp_object *object)
+{
+	struct sp_object *last = batch->last;
+
+	if (unlikely(last->next == object))
+		sp_fatal_double_free(object);
+	object->next = last->next;
+	last->next = object;
+	batch->count++;
+}
 
 /* Collect @object of @chunk; the owner gets it now or with a later push. */
 void sp_remote_free(struct sp_remote *remote, struct sp_chunk *chunk,
