@@ -246,7 +246,7 @@ native()
 	item build/tools make -C "$TOP/tools" "O=$BUILD/tools"
 	item build/tools-clang make -C "$TOP/tools" CC=clang "O=$BUILD/tools-clang" "L=$BUILD/lib-clang"
 	item build/install "$TOP/selftests/installed.sh"
-	programs unit unit-asan unit-ubsan unit-tsan preload model
+	programs unit unit-asan unit-ubsan unit-tsan callgrind preload model
 }
 
 # summary: the skips with their reasons, then the line everybody looks for.
