@@ -373,7 +373,8 @@ const struct outcome *exec_run(const struct program *what)
 	program = what;
 	memset(control, 0, sizeof(*control));
 	control->threads = threads_in(what);
-	oracle_reset(next_id);
+	model_reset(next_id);
+	oracle_reset();
 	next_id += MAX_CLIENTS;
 	kcov_reset();
 	fflush(NULL);

@@ -109,7 +109,7 @@ void calls_setup(void);
 void calls_forked(void);
 void calls_report(void);
 
-/* in oracle.c: who owns what, and what that says about memory */
+/* in model.c: what is known of each client's hpages */
 enum mark { MARK_UNKNOWN, MARK_PRESENT, MARK_ABSENT };
 
 /* Offsets the model follows hpage by hpage: this many from each node's start. */
@@ -117,6 +117,35 @@ enum mark { MARK_UNKNOWN, MARK_PRESENT, MARK_ABSENT };
 #define MODEL_HPAGES	((NR_NODES + 1) * MODEL_SPAN)
 #define MAX_CLIENTS	48
 #define NO_CLIENT	(-1)
+
+/* A stamp has no room for more. */
+#define MAX_GENERATION	0xfffff
+
+/* What was known when a commit or decommit of some hpages began. */
+struct begun {
+	int client;
+	u64 first;
+	u64 count;
+	bool alone[MODEL_SPAN];
+	u32 others[MODEL_SPAN];
+	u32 generation[MODEL_SPAN];
+};
+
+void model_reset(u32 first_id);
+int client_new(void);
+u32 client_id(int client);
+bool client_lock(int client);
+void client_unlock(int client);
+void client_unlock_of(pid_t pid);
+struct begun commit_begin(int client, u64 offset, u64 length);
+void commit_end(const struct begun *begun, bool committed);
+struct begun decommit_begin(int client, u64 offset, u64 length);
+void decommit_end(const struct begun *begun, bool decommitted);
+enum mark model_mark(int client, u64 index);
+u32 model_generation(int client, u64 index);
+u32 model_oldest(int client, u64 index);
+
+/* in oracle.c: what memory may show, and who holds what of the pool */
 
 /**
  * struct cell - what a process has mapped at one place of its arena
@@ -146,37 +175,18 @@ void cell_release(unsigned int cell);
 void cells_describe(unsigned int first, unsigned int count, int client, u64 index,
 		    bool private, bool readonly);
 
-/* What was known when a commit or decommit of some hpages began. */
-struct begun {
-	int client;
-	u64 first;
-	u64 count;
-	bool alone[MODEL_SPAN];
-	u32 others[MODEL_SPAN];
-	u32 generation[MODEL_SPAN];
-};
-
-int client_new(void);
-struct begun commit_begin(int client, u64 offset, u64 length);
-void commit_end(const struct begun *begun, bool committed);
-struct begun decommit_begin(int client, u64 offset, u64 length);
-void decommit_end(const struct begun *begun, bool decommitted);
-
 int trapped_read(const void *from, void *to, size_t length);
 int trapped_write(void *to, const void *from, size_t length);
 int trapped_touch(void *address, bool write);
 void traps_install(void);
 
 u64 client_stamp(int client, u64 index, bool private, bool forbidden);
-bool client_lock(int client);
-void client_unlock(int client);
-void client_unlock_of(pid_t pid);
 size_t stamp_place(unsigned int page);
 long stamp_cell(unsigned int cell);
 long look_at_cell(unsigned int cell, bool quiet);
 void check_word(u64 word, int client, u64 index);
 
-void oracle_reset(u32 first_id);
+void oracle_reset(void);
 void oracle_forget_sightings(void);
 void oracle_check_process(void);
 void oracle_seen(int client, u64 committed);

@@ -14,10 +14,7 @@
  *	a forbidden one			written through a descriptor for reading
  *
  * Threads race on purpose, so each rule is one that holds whatever the others
- * do.  A generation begins before a decommit is called and counts when it has
- * succeeded; stamps are written under a lock that beginning one takes as well.
- * That an hpage is there, or is gone, is said only when no other commit or
- * decommit of it was under way.  What cannot be told is not told.
+ * do; model.c says how.  What cannot be told is not told.
  *
  * At a sync nothing runs, and more can be said: which physical page each cell
  * shows, and that the clients hold together exactly what the pool calls used.
@@ -44,29 +41,7 @@ enum stamp_kind { STAMP_SHARED = 0xA, STAMP_PRIVATE = 0xB, STAMP_FORBIDDEN = 0xC
 #define STAMP_KIND(word)	((word) >> 60)
 #define STAMP_CLIENT(word)	((word) >> 36 & 0xffffff)
 #define STAMP_HPAGE(word)	((word) >> 20 & 0xffff)
-#define STAMP_GENERATION(word)	((word) & 0xfffff)
-
-/*
- * An hpage of a client, as the model follows it.  @known holds a mark and what
- * count of the opposite calls it depends on: it is void once one more began.
- */
-struct model {
-	atomic_uint commits_begun;
-	atomic_uint commits_ended;
-	atomic_uint decommits_begun;
-	atomic_uint decommits_ended;
-	atomic_uint generation;
-	atomic_uint oldest;
-	_Atomic u64 known;
-};
-
-struct client {
-	atomic_int lock;	/* process that writes stamps or begins a generation */
-	u32 id;
-	_Atomic u64 committed;	/* what STATS said at this sync, plus one */
-	atomic_bool maybe_held;	/* by something that could not be asked */
-	struct model model[MODEL_HPAGES];
-};
+#define STAMP_GENERATION(word)	((word) & MAX_GENERATION)
 
 /* What one process saw at a sync. */
 struct sighting {
@@ -77,12 +52,16 @@ struct sighting {
 
 #define MAX_SIGHTINGS	(NR_PROCESSES * NR_CELLS)
 
+/* What was said of a client at a sync. */
+struct report {
+	_Atomic u64 committed;	/* what STATS said, plus one */
+	atomic_bool maybe_held;	/* by something that could not be asked */
+};
+
 struct shared {
-	u32 first_id;
-	atomic_int nr_clients;
 	atomic_int hidden;
 	atomic_int nr_sightings;
-	struct client client[MAX_CLIENTS];
+	struct report report[MAX_CLIENTS];
 	struct sighting sighting[MAX_SIGHTINGS];
 };
 
@@ -225,174 +204,6 @@ void cells_describe(unsigned int first, unsigned int count, int client, u64 inde
 	}
 }
 
-int client_new(void)
-{
-	int client = atomic_fetch_add(&shared->nr_clients, 1);
-
-	if (client >= MAX_CLIENTS)
-		return NO_CLIENT;
-	shared->client[client].id = (shared->first_id + client) & 0xffffff;
-	return client;
-}
-
-bool client_lock(int client)
-{
-	int tries, free;
-
-	for (tries = 0; tries < LOCK_TRIES; tries++) {
-		free = 0;
-		if (atomic_compare_exchange_strong(&shared->client[client].lock,
-						   &free, getpid()))
-			return true;
-		sched_yield();
-	}
-	return false;
-}
-
-void client_unlock(int client)
-{
-	atomic_store(&shared->client[client].lock, 0);
-}
-
-/* A process that was killed holds no lock any more. */
-void client_unlock_of(pid_t pid)
-{
-	int client, holder;
-
-	for (client = 0; client < MAX_CLIENTS; client++) {
-		holder = pid;
-		atomic_compare_exchange_strong(&shared->client[client].lock,
-					       &holder, 0);
-	}
-}
-
-/* Its model, or NULL for an hpage far out that is not followed. */
-static struct model *model_of(int client, u64 index)
-{
-	u64 span = (1ULL << SLABPOOL_NODE_SHIFT) / hpage;
-	u64 node = index / span, at = index % span;
-
-	if (node > NR_NODES || at >= MODEL_SPAN)
-		return NULL;
-	return &shared->client[client].model[node * MODEL_SPAN + at];
-}
-
-static struct begun range_begin(int client, u64 offset, u64 length)
-{
-	struct begun begun = {
-		.client = client,
-		.first = offset / hpage,
-		.count = length / hpage,
-	};
-
-	if (offset % hpage || length % hpage || begun.count > MODEL_SPAN)
-		begun.count = 0;
-	return begun;
-}
-
-static u64 known(enum mark mark, u32 count)
-{
-	return (u64)mark << 32 | count;
-}
-
-struct begun commit_begin(int client, u64 offset, u64 length)
-{
-	struct begun begun = range_begin(client, offset, length);
-	struct model *model;
-	u64 i;
-
-	for (i = 0; i < begun.count; i++) {
-		model = model_of(client, begun.first + i);
-		if (!model)
-			continue;
-		begun.others[i] = atomic_load(&model->decommits_ended);
-		begun.alone[i] = begun.others[i] ==
-				 atomic_load(&model->decommits_begun);
-		atomic_fetch_add(&model->commits_begun, 1);
-	}
-	return begun;
-}
-
-void commit_end(const struct begun *begun, bool committed)
-{
-	struct model *model;
-	u64 i;
-
-	for (i = 0; i < begun->count; i++) {
-		model = model_of(begun->client, begun->first + i);
-		if (!model)
-			continue;
-		if (committed && begun->alone[i])
-			atomic_store(&model->known,
-				     known(MARK_PRESENT, begun->others[i]));
-		atomic_fetch_add(&model->commits_ended, 1);
-	}
-}
-
-struct begun decommit_begin(int client, u64 offset, u64 length)
-{
-	struct begun begun = range_begin(client, offset, length);
-	struct model *model;
-	u64 i;
-
-	if (begun.count && !client_lock(client))
-		begun.count = 0;
-	for (i = 0; i < begun.count; i++) {
-		model = model_of(client, begun.first + i);
-		if (!model)
-			continue;
-		begun.others[i] = atomic_load(&model->commits_ended);
-		begun.alone[i] = begun.others[i] ==
-				 atomic_load(&model->commits_begun);
-		atomic_fetch_add(&model->decommits_begun, 1);
-		begun.generation[i] = atomic_fetch_add(&model->generation, 1) + 1;
-	}
-	if (begun.count)
-		client_unlock(client);
-	return begun;
-}
-
-static void raise_oldest(struct model *model, u32 generation)
-{
-	u32 oldest = atomic_load(&model->oldest);
-
-	while (oldest < generation &&
-	       !atomic_compare_exchange_weak(&model->oldest, &oldest, generation))
-		;
-}
-
-void decommit_end(const struct begun *begun, bool decommitted)
-{
-	struct model *model;
-	u64 i;
-
-	for (i = 0; i < begun->count; i++) {
-		model = model_of(begun->client, begun->first + i);
-		if (!model)
-			continue;
-		if (decommitted)
-			raise_oldest(model, begun->generation[i]);
-		if (decommitted && begun->alone[i])
-			atomic_store(&model->known,
-				     known(MARK_ABSENT, begun->others[i]));
-		atomic_fetch_add(&model->decommits_ended, 1);
-	}
-}
-
-/* Only while nothing runs: is the hpage known to be there, or to be gone? */
-static enum mark known_mark(const struct model *model)
-{
-	u64 value = atomic_load(&model->known);
-	u32 begun;
-
-	/* Nobody has said anything yet: gone until a commit begins. */
-	if (!value)
-		value = known(MARK_ABSENT, 0);
-	begun = value >> 32 == MARK_PRESENT ? atomic_load(&model->decommits_begun) :
-		atomic_load(&model->commits_begun);
-	return (u32)value == begun ? (enum mark)(value >> 32) : MARK_UNKNOWN;
-}
-
 /* Where in its base page a stamp is: all over it, the first and last word too. */
 size_t stamp_place(unsigned int page)
 {
@@ -403,13 +214,12 @@ size_t stamp_place(unsigned int page)
 
 u64 client_stamp(int client, u64 index, bool private, bool forbidden)
 {
-	struct model *model = model_of(client, index);
 	u64 kind = forbidden ? STAMP_FORBIDDEN :
 		   private ? STAMP_PRIVATE : STAMP_SHARED;
-	u64 generation = model ? atomic_load(&model->generation) : 0;
 
-	return kind << 60 | (u64)shared->client[client].id << 36 |
-	       (index & 0xffff) << 20 | (generation & 0xfffff);
+	return kind << 60 | (u64)client_id(client) << 36 |
+	       (index & 0xffff) << 20 |
+	       (model_generation(client, index) & MAX_GENERATION);
 }
 
 static long stamp_pages(struct cell *cell, char *base)
@@ -450,9 +260,9 @@ void check_word(u64 word, int client, u64 index)
 {
 	if (!word)
 		return;
-	if (STAMP_CLIENT(word) != shared->client[client].id)
+	if (STAMP_CLIENT(word) != client_id(client))
 		finding("bytes of another client: stamp %016llx in a page of client %06x",
-			(unsigned long long)word, shared->client[client].id);
+			(unsigned long long)word, client_id(client));
 	else if (STAMP_HPAGE(word) != (index & 0xffff))
 		finding("bytes of another hpage: stamp %016llx in hpage %llu",
 			(unsigned long long)word, (unsigned long long)index);
@@ -497,8 +307,7 @@ static int read_stamps(const char *base, u64 *words)
 /* What the signal, or that there was none, says of a quiet cell. */
 static void check_presence(const struct cell *cell, int signal)
 {
-	struct model *model = model_of(cell->client, cell->index);
-	enum mark mark = model ? known_mark(model) : MARK_UNKNOWN;
+	enum mark mark = model_mark(cell->client, cell->index);
 
 	/* Private copies outlive a decommit. */
 	if (mark == MARK_ABSENT && !signal && !cell->private)
@@ -515,7 +324,6 @@ long look_at_cell(unsigned int number, bool quiet)
 	struct cell *cell = &cells[number], seen;
 	u64 words[MAX_BASE_PAGES];
 	u32 oldest = 0, newest = 0, seq = atomic_load(&cell->seq);
-	struct model *model;
 	unsigned int page;
 	int signal;
 
@@ -524,12 +332,11 @@ long look_at_cell(unsigned int number, bool quiet)
 	seen.private = cell->private;
 	if (seq % 2 || atomic_load(&cell->seq) != seq)
 		return -EAGAIN;
-	model = seen.client == NO_CLIENT ? NULL : model_of(seen.client, seen.index);
-	if (model)
-		oldest = atomic_load(&model->oldest);
+	if (seen.client != NO_CLIENT)
+		oldest = model_oldest(seen.client, seen.index);
 	signal = read_stamps(cell_address(number), words);
-	if (model)
-		newest = atomic_load(&model->generation);
+	if (seen.client != NO_CLIENT)
+		newest = model_generation(seen.client, seen.index);
 	/* It may have been another's meanwhile, then this says nothing. */
 	if (seen.client == NO_CLIENT || atomic_load(&cell->seq) != seq)
 		return signal ? -(200 + signal) : 0;
@@ -539,19 +346,18 @@ long look_at_cell(unsigned int number, bool quiet)
 	if (signal)
 		return -(200 + signal);
 	for (page = 0; page < BASE_PAGES && page < MAX_BASE_PAGES; page++)
-		check_stamp(words[page], &seen, oldest, model ? newest : 0xfffff);
+		check_stamp(words[page], &seen, oldest, newest);
 	return 0;
 }
 
 /* Before a program: nobody owns anything. */
-void oracle_reset(u32 first_id)
+void oracle_reset(void)
 {
 	unsigned int cell;
 
 	if (!shared)
 		shared = shared_alloc(sizeof(*shared));
 	memset(shared, 0, sizeof(*shared));
-	shared->first_id = first_id;
 	memset(cells, 0, sizeof(cells));
 	for (cell = 0; cell < NR_CELLS; cell++)
 		cells[cell].client = NO_CLIENT;
@@ -564,8 +370,8 @@ void oracle_forget_sightings(void)
 
 	atomic_store(&shared->nr_sightings, 0);
 	for (client = 0; client < MAX_CLIENTS; client++) {
-		atomic_store(&shared->client[client].committed, 0);
-		atomic_store(&shared->client[client].maybe_held, false);
+		atomic_store(&shared->report[client].committed, 0);
+		atomic_store(&shared->report[client].maybe_held, false);
 	}
 }
 
@@ -615,12 +421,12 @@ void oracle_check_process(void)
 /* What STATS says of a client now; the same whoever asks. */
 void oracle_seen(int client, u64 committed)
 {
-	atomic_store(&shared->client[client].committed, committed + 1);
+	atomic_store(&shared->report[client].committed, committed + 1);
 }
 
 void oracle_maybe_held(int client)
 {
-	atomic_store(&shared->client[client].maybe_held, true);
+	atomic_store(&shared->report[client].maybe_held, true);
 }
 
 /* A client may be held where no process can ask: in a socket, say. */
@@ -662,9 +468,9 @@ void oracle_check_pool(void)
 
 	check_sightings();
 	for (client = 0; client < MAX_CLIENTS; client++) {
-		seen = atomic_load(&shared->client[client].committed);
+		seen = atomic_load(&shared->report[client].committed);
 		held += seen ? seen - 1 : 0;
-		if (!seen && atomic_load(&shared->client[client].maybe_held))
+		if (!seen && atomic_load(&shared->report[client].maybe_held))
 			all = false;
 	}
 	/* A file whose last user has just gone may take a moment. */
