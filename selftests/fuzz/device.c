@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /* The commands of the device, with structures as they should be and as they should not. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -220,30 +221,91 @@ long call_ioctl(const u64 *v)
 	return answer(ioctl(slot_get(v[0]).fd, v[1], v[2]));
 }
 
-/* Descriptors of our own for asking, so that no slot is touched. */
-static void report_committed(int fd, int client)
+static u64 larger(u64 one, u64 other)
 {
-	struct slabpool_ioc_stats stats = { .size = sizeof(stats), .node = SLABPOOL_NODE_LOCAL };
-
-	if (client != NO_CLIENT && !ioctl(fd, SLABPOOL_IOC_STATS, &stats))
-		oracle_seen(client, stats.committed);
+	return one > other ? one : other;
 }
 
+/* False when there is no such node. */
+static bool add_node(int fd, int node, struct holds *holds)
+{
+	struct slabpool_ioc_stats stats = { .size = sizeof(stats), .node = node };
+
+	if (ioctl(fd, SLABPOOL_IOC_STATS, &stats))
+		return false;
+	holds->committed += stats.committed;
+	holds->parked += stats.parked;
+	/* What of a guarantee is neither committed nor parked is set aside. */
+	holds->least += larger(stats.committed + stats.parked, stats.guarantee) - stats.parked;
+	holds->most += larger(stats.committed, stats.guarantee);
+	return true;
+}
+
+static void ask(int fd, struct holds *holds)
+{
+	int node = 0;
+
+	*holds = (struct holds){};
+	while (node < NR_NODES && add_node(fd, node, holds))
+		node++;
+}
+
+/* What it pays for, by its fdinfo; nonsense when that cannot be read. */
+static u64 charged(int fd)
+{
+	char path[64], text[1024];
+	u64 count = ~0ULL;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	while (file && fgets(text, sizeof(text), file))
+		if (sscanf(text, "slabpool-charged: %" SCNu64, &count) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return count;
+}
+
+/* By a descriptor: what a client holds, and that it pays for just that. */
+static void report_client(int fd, int client)
+{
+	struct holds holds;
+	unsigned int tries;
+	u64 pays = 0;
+
+	/* What was parked may come back meanwhile. */
+	for (tries = 0; tries < 100; tries++) {
+		ask(fd, &holds);
+		pays = charged(fd);
+		if (pays >= holds.most && pays <= holds.least + holds.parked)
+			break;
+		usleep(10000);
+	}
+	if (tries == 100)
+		finding("a client that holds %llu hpages or has them set aside pays for %llu",
+			(unsigned long long)(holds.least + holds.parked),
+			(unsigned long long)pays);
+	oracle_seen(client, &holds);
+}
+
+/* A descriptor of our own for asking, so that no slot is touched. */
 static void report_cell(int device, unsigned int cell)
 {
 	struct slabpool_ioc_attach attach = {
 		.size = sizeof(attach),
 		.address = (uintptr_t)cell_address(cell),
 	};
+	int client = cells[cell].client;
 
-	if (cells[cell].client == NO_CLIENT)
+	if (client == NO_CLIENT || oracle_knows(client))
 		return;
 	/* A private mapping, or what is left of one, cannot be asked. */
 	if (ioctl(device, SLABPOOL_IOC_ATTACH, &attach)) {
-		oracle_maybe_held(cells[cell].client);
+		oracle_maybe_held(client);
 		return;
 	}
-	report_committed(attach.fd, cells[cell].client);
+	report_client(attach.fd, client);
 	close(attach.fd);
 }
 
@@ -257,7 +319,7 @@ void calls_report(void)
 	for (i = 0; i < NR_SLOTS; i++) {
 		slot = slot_get(i);
 		if (slot.fd >= 0)
-			report_committed(slot.fd, slot.client);
+			report_client(slot.fd, slot.client);
 	}
 	for (i = 0; i < NR_CELLS; i++)
 		report_cell(device, i);

@@ -175,6 +175,20 @@ void cell_release(unsigned int cell);
 void cells_describe(unsigned int first, unsigned int count, int client, u64 index,
 		    bool private, bool readonly);
 
+/**
+ * struct holds - what a client has, on all nodes together
+ * @committed: hpages
+ * @parked: hpages given back but pinned
+ * @least: of the pool, held or set aside for it
+ * @most: the same, should nothing be parked any more
+ */
+struct holds {
+	u64 committed;
+	u64 parked;
+	u64 least;
+	u64 most;
+};
+
 int trapped_read(const void *from, void *to, size_t length);
 int trapped_write(void *to, const void *from, size_t length);
 int trapped_touch(void *address, bool write);
@@ -189,7 +203,8 @@ void check_word(u64 word, int client, u64 index);
 void oracle_reset(void);
 void oracle_forget_sightings(void);
 void oracle_check_process(void);
-void oracle_seen(int client, u64 committed);
+void oracle_seen(int client, const struct holds *holds);
+bool oracle_knows(int client);
 void oracle_maybe_held(int client);
 void oracle_hide(int difference);
 void oracle_check_pool(void);
@@ -198,6 +213,7 @@ void oracle_check_pool(void);
 long long sysfs_number(const char *name);
 long sysfs_store(const char *name, const char *text);
 long long pool_used(void);
+long long pool_reserved(void);
 void pool_check_books(void);
 bool pool_settles(char *why, size_t size);
 void pool_start(unsigned int hpages);

@@ -17,7 +17,8 @@
  * do; model.c says how.  What cannot be told is not told.
  *
  * At a sync nothing runs, and more can be said: which physical page each cell
- * shows, and that the clients hold together exactly what the pool calls used.
+ * shows, and that the clients together hold and have set aside exactly what the
+ * pool calls used and reserved.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -54,7 +55,8 @@ struct sighting {
 
 /* What was said of a client at a sync. */
 struct report {
-	_Atomic u64 committed;	/* what STATS said, plus one */
+	struct holds holds;
+	atomic_bool seen;
 	atomic_bool maybe_held;	/* by something that could not be asked */
 };
 
@@ -370,7 +372,7 @@ void oracle_forget_sightings(void)
 
 	atomic_store(&shared->nr_sightings, 0);
 	for (client = 0; client < MAX_CLIENTS; client++) {
-		atomic_store(&shared->report[client].committed, 0);
+		atomic_store(&shared->report[client].seen, false);
 		atomic_store(&shared->report[client].maybe_held, false);
 	}
 }
@@ -418,10 +420,17 @@ void oracle_check_process(void)
 	close(pagemap);
 }
 
-/* What STATS says of a client now; the same whoever asks. */
-void oracle_seen(int client, u64 committed)
+/* What a client says of itself now; the same whoever asks. */
+void oracle_seen(int client, const struct holds *holds)
 {
-	atomic_store(&shared->report[client].committed, committed + 1);
+	shared->report[client].holds = *holds;
+	atomic_store(&shared->report[client].seen, true);
+}
+
+/* Has somebody asked it at this sync? */
+bool oracle_knows(int client)
+{
+	return atomic_load(&shared->report[client].seen);
 }
 
 void oracle_maybe_held(int client)
@@ -458,28 +467,47 @@ static void check_sightings(void)
 	}
 }
 
+/* What all clients that were asked have; false: there may be others. */
+static bool sum_reports(struct holds *sum)
+{
+	bool all = !atomic_load(&shared->hidden);
+	const struct report *report;
+	int client;
+
+	*sum = (struct holds){};
+	for (client = 0; client < MAX_CLIENTS; client++) {
+		report = &shared->report[client];
+		if (!atomic_load(&report->seen)) {
+			all = all && !atomic_load(&report->maybe_held);
+			continue;
+		}
+		sum->committed += report->holds.committed;
+		sum->least += report->holds.least;
+		sum->most += report->holds.most;
+	}
+	return all;
+}
+
 /* At a sync, in one process, when all have looked. */
 void oracle_check_pool(void)
 {
-	long long used = 0, held = 0;
-	u64 seen;
-	bool all = !atomic_load(&shared->hidden);
-	int client, tries;
+	struct holds sum;
+	bool all = sum_reports(&sum);
+	u64 used = 0, kept = 0;
+	int tries;
 
 	check_sightings();
-	for (client = 0; client < MAX_CLIENTS; client++) {
-		seen = atomic_load(&shared->report[client].committed);
-		held += seen ? seen - 1 : 0;
-		if (!seen && atomic_load(&shared->report[client].maybe_held))
-			all = false;
-	}
 	/* A file whose last user has just gone may take a moment. */
 	for (tries = 0; tries < 100; tries++) {
 		used = pool_used();
-		if (used == held || (!all && used > held))
+		kept = used + pool_reserved();
+		if (used >= sum.committed && kept >= sum.least &&
+		    (!all || (used == sum.committed && kept <= sum.most)))
 			return;
 		usleep(10000);
 	}
-	finding("the clients hold %lld hpages, the pool says %lld are used", held,
-		used);
+	finding("the clients hold %llu hpages and have %llu to %llu set aside or held, the pool says %llu and %llu",
+		(unsigned long long)sum.committed, (unsigned long long)sum.least,
+		(unsigned long long)sum.most, (unsigned long long)used,
+		(unsigned long long)kept);
 }

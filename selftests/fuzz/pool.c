@@ -106,6 +106,12 @@ long long pool_used(void)
 	return sum(USED);
 }
 
+/* For guarantees and copies: at a sync no commit is under way. */
+long long pool_reserved(void)
+{
+	return sum(RESERVED);
+}
+
 /* They are right at any moment, whatever else runs. */
 void pool_check_books(void)
 {
