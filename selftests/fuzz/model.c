@@ -116,8 +116,11 @@ static struct begun range_begin(int client, u64 offset, u64 length)
 		.count = length / hpage,
 	};
 
-	if (offset % hpage || length % hpage || begun.count > MODEL_SPAN)
+	if (offset % hpage || length % hpage)
 		begun.count = 0;
+	/* What lies beyond is not followed. */
+	if (begun.count > MODEL_SPAN)
+		begun.count = MODEL_SPAN;
 	return begun;
 }
 
