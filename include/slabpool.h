@@ -63,7 +63,7 @@ SLABPOOL_API const char *slabpool_init_error(void);
  * memory of the node on which the calling thread began to allocate, errno
  * untouched by free.  A pointer that
  * did not come from here, or was freed the moment before, ends the program with
- * one line on stderr.
+ * one line on stderr; secure:true finds more, see slabpool(7).
  */
 SLABPOOL_API void *slabpool_malloc(size_t size)
 	__attribute__((malloc, alloc_size(1)));

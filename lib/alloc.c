@@ -10,6 +10,7 @@
 #include "init.h"
 #include "alloc.h"
 #include "reclaim.h"
+#include "secure.h"
 #include "slabpool.h"
 #include "thread.h"
 
@@ -90,10 +91,21 @@ static void *alloc_large(struct sp_node *node, size_t size, size_t align)
 
 /* ---- malloc ------------------------------------------------------------- */
 
+/* Does a class serve it, and which?  The caller's bytes and our own. */
+static bool is_classed(size_t size)
+{
+	return size <= SP_MEDIUM_MAX - sp_secure.tail;
+}
+
+static unsigned int class_of(size_t size)
+{
+	return sp_class_of(size + sp_secure.tail);
+}
+
 static void *try_alloc(struct sp_cache *cache, size_t size, size_t align)
 {
-	if (size <= SP_MEDIUM_MAX && align <= SP_ALIGN)
-		return sp_cache_refill(cache, sp_class_of(size));
+	if (is_classed(size) && align <= SP_ALIGN)
+		return sp_cache_refill(cache, class_of(size));
 	sp_cache_tick(cache);
 	return alloc_large(cache->node, size, align);
 }
@@ -143,9 +155,11 @@ static inline void *short_of_hit(size_t size)
 	struct sp_cache *cache = sp_thread_cache();
 	void *p;
 
-	if (!cache || size > SP_MEDIUM_MAX)
+	if (!cache || !is_classed(size))
 		return NULL;
-	p = sp_cache_refill_own(cache, sp_class_of(size));
+	p = sp_secure.on ? sp_cache_take_secure(cache, class_of(size)) : NULL;
+	if (!p)
+		p = sp_cache_refill_own(cache, class_of(size));
 	if (p)
 		sp_owner_leave();
 	return p;
@@ -221,6 +235,9 @@ static noinline void free_slow(void *ptr)
 		errno = saved;
 		return;
 	}
+	/* A huge one goes to the source at once instead, which clears it. */
+	if (sp_secure.on && chunk->state == SP_CHUNK_LARGE && chunk->addr == ptr)
+		memset(ptr, 0, chunk->size);
 	/* Once given, a large object's chunk may be anything. */
 	if (large && (chunk == &sp_no_chunk || !sp_node_give_large(chunk, ptr)))
 		sp_fatal_foreign_free(ptr);
@@ -291,12 +308,12 @@ size_t slabpool_usable_size(const void *ptr)
 
 void slabpool_free_sized(void *ptr, size_t size)
 {
-	size_t room = slabpool_usable_size(ptr);
+	size_t room = slabpool_usable_size(ptr), tail = sp_secure.tail;
 
 	if (!ptr)
 		return;
 	/* As far as realloc() lets an object stay where it is; tiny ones too. */
-	if (size > room || (size < room / 2 && room > SP_ALIGN))
+	if (size > room || (size + tail < (room + tail) / 2 && room + tail > SP_ALIGN))
 		sp_fatal_wrong_size(ptr, size, room);
 	slabpool_free(ptr);
 }
@@ -360,13 +377,16 @@ void *slabpool_aligned_alloc(size_t align, size_t size)
 	}
 	if (align <= SP_ALIGN)
 		return alloc(size, CALLER);
-	if (align > SP_UNIT || size > SP_MEDIUM_MAX)
+	/* The class depends on an option. */
+	if (unlikely(sp_init()))
+		return fail(-sp_init());
+	if (align > SP_UNIT || !is_classed(size))
 		return alloc_aligned_slow(size, align, CALLER);
 	/* Chunks begin on a unit: a class whose size is a multiple of it will do. */
-	class = sp_class_of(size > align ? size : align);
+	class = class_of(size > align ? size : align);
 	while (class < SP_CLASSES && sp_class_size(class) % align)
 		class++;
-	return alloc(sp_class_size(class), CALLER);
+	return alloc(sp_class_size(class) - sp_secure.tail, CALLER);
 }
 
 /* ---- objects of another node -------------------------------------------- */

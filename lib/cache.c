@@ -3,6 +3,7 @@
 #include "fatal.h"
 #include "meta.h"
 #include "reclaim.h"
+#include "secure.h"
 
 #define CHUNK_MAX	(64 * SP_KIB)	/* of small objects; medium ones get more */
 #define CHUNK_OBJECTS	8		/* at least, where they are larger than that */
@@ -23,6 +24,8 @@ static void set_current(struct sp_cache *cache, unsigned int class, struct sp_ch
 	size_t last = sp_class_size(class) / SP_ALIGN;
 
 	cache->bin[class].current = chunk;
+	if (sp_secure.on)
+		return;		/* nothing is to be found on the hit path */
 	for (size_t i = first; i <= last && i < SP_SLOTS; i++)
 		cache->slot[i] = chunk;
 }
@@ -46,6 +49,12 @@ static unsigned int chunk_units(const struct sp_bin *bin, size_t size)
 	return (unsigned int)(sp_round_up(bytes, SP_UNIT) >> SP_UNIT_SHIFT);
 }
 
+static void set_owner(struct sp_chunk *chunk, const struct sp_cache *cache, uintptr_t full)
+{
+	atomic_store_explicit(&chunk->owner, (uintptr_t)cache | full | sp_secure.owner,
+			      memory_order_relaxed);
+}
+
 static struct sp_chunk *new_chunk(struct sp_cache *cache, unsigned int class)
 {
 	struct sp_bin *bin = &cache->bin[class];
@@ -57,13 +66,15 @@ static struct sp_chunk *new_chunk(struct sp_cache *cache, unsigned int class)
 	if (!chunk)
 		return NULL;
 	chunk->free = NULL;
+	chunk->hidden[0] = chunk->hidden[1] = NULL;
 	chunk->used = 0;
 	chunk->carved = 0;
 	chunk->cap = (uint32_t)(units * SP_UNIT / size);
 	chunk->class = (uint8_t)class;
-	chunk->size = size;
+	chunk->stride = (uint32_t)size;
+	chunk->size = size - sp_secure.tail;
 	chunk->state = SP_CHUNK_OBJECTS;
-	atomic_store_explicit(&chunk->owner, (uintptr_t)cache, memory_order_relaxed);
+	set_owner(chunk, cache, 0);
 	bin->grown++;
 	cache->nchunks++;
 	return chunk;
@@ -94,8 +105,8 @@ static void chunk_unfull(struct sp_cache *cache, struct sp_chunk *chunk)
 {
 	struct sp_list *available = &cache->bin[chunk->class].available;
 
-	atomic_store_explicit(&chunk->owner, (uintptr_t)cache, memory_order_relaxed);
-	if (chunk->size <= SP_SMALL_MAX)
+	set_owner(chunk, cache, 0);
+	if (chunk->stride <= SP_SMALL_MAX)
 		sp_list_push_tail(available, &chunk->link);
 	else
 		sp_list_push(available, &chunk->link);
@@ -120,8 +131,7 @@ static void retire_current(struct sp_cache *cache, unsigned int class)
 	if (chunk->used < 0)
 		sp_fatal_underflow(chunk->addr);
 	if (chunk->used == (int32_t)chunk->cap)
-		atomic_store_explicit(&chunk->owner, (uintptr_t)cache | SP_CHUNK_FULL,
-				      memory_order_relaxed);
+		set_owner(chunk, cache, SP_CHUNK_FULL);
 	else
 		sp_list_push(&cache->bin[class].available, &chunk->link);
 	if (chunk->used == 0)
@@ -134,8 +144,13 @@ static void splice(struct sp_cache *cache, const struct sp_message *message)
 {
 	struct sp_chunk *chunk = message->chunk;
 
-	message->last->next = chunk->free;
-	chunk->free = message->first;
+	if (sp_secure.on) {
+		message->last->message = 0;	/* may lie where the canary does */
+		sp_secure_put(chunk, message->first, message->last, &cache->random);
+	} else {
+		message->last->next = chunk->free;
+		chunk->free = message->first;
+	}
 	if (is_full(chunk))
 		chunk_unfull(cache, chunk);
 	chunk->used -= (int32_t)message->count;
@@ -193,14 +208,36 @@ static bool next_chunk(struct sp_cache *cache, unsigned int class)
 	return chunk;
 }
 
+static bool has_free(const struct sp_chunk *chunk)
+{
+	return chunk->free || (sp_secure.on && sp_secure_has_free(chunk));
+}
+
+static bool carve(struct sp_cache *cache, struct sp_chunk *chunk)
+{
+	return sp_secure.on ? sp_secure_carve(chunk, &cache->random) : sp_chunk_carve(chunk);
+}
+
 /* There is one. */
-static void *hand_out(struct sp_chunk *chunk)
+static void *hand_out(struct sp_cache *cache, struct sp_chunk *chunk)
 {
 	struct sp_object *object = chunk->free;
 
-	chunk->free = object->next;
 	chunk->used++;
+	if (sp_secure.on)
+		return sp_secure_hand_out(chunk, &cache->random);
+	chunk->free = object->next;
 	return object;
+}
+
+void *sp_cache_take_secure(struct sp_cache *cache, unsigned int class)
+{
+	struct sp_chunk *chunk = cache->bin[class].current;
+
+	if (!sp_secure_has_free(chunk))
+		return NULL;
+	chunk->used++;
+	return sp_secure_hand_out(chunk, &cache->random);
 }
 
 void *sp_cache_refill_own(struct sp_cache *cache, unsigned int class)
@@ -210,13 +247,13 @@ void *sp_cache_refill_own(struct sp_cache *cache, unsigned int class)
 	if ((cache->ticks + 1) % SP_FLUSH_TICKS == 0)
 		return NULL;
 	drain(cache);
-	while (!bin->current->free && !sp_chunk_carve(bin->current)) {
+	while (!has_free(bin->current) && !carve(cache, bin->current)) {
 		if (sp_list_empty(&bin->available))
 			return NULL;
 		next_chunk(cache, class);
 	}
 	cache->ticks++;
-	return hand_out(bin->current);
+	return hand_out(cache, bin->current);
 }
 
 void *sp_cache_refill(struct sp_cache *cache, unsigned int class)
@@ -225,10 +262,10 @@ void *sp_cache_refill(struct sp_cache *cache, unsigned int class)
 
 	sp_cache_tick(cache);
 	drain(cache);
-	while (!bin->current->free && !sp_chunk_carve(bin->current))
+	while (!has_free(bin->current) && !carve(cache, bin->current))
 		if (!next_chunk(cache, class))
 			return NULL;
-	return hand_out(bin->current);
+	return hand_out(cache, bin->current);
 }
 
 static void free_own(struct sp_cache *cache, struct sp_chunk *chunk,
@@ -238,8 +275,12 @@ static void free_own(struct sp_cache *cache, struct sp_chunk *chunk,
 		sp_fatal_double_free(object);
 	if (is_full(chunk))
 		chunk_unfull(cache, chunk);
-	object->next = chunk->free;
-	chunk->free = object;
+	if (sp_secure.on) {
+		sp_secure_put(chunk, object, object, &cache->random);
+	} else {
+		object->next = chunk->free;
+		chunk->free = object;
+	}
 	if (--chunk->used > 0)
 		return;
 	if (chunk->used < 0)
@@ -251,8 +292,11 @@ void sp_cache_free_slow(struct sp_cache *cache, struct sp_chunk *chunk,
 			struct sp_object *object)
 {
 	uintptr_t owner = atomic_load_explicit(&chunk->owner, memory_order_relaxed);
+	bool own = (owner & ~SP_CHUNK_FLAGS) == (uintptr_t)cache;
 
-	if ((owner & ~SP_CHUNK_FULL) == (uintptr_t)cache) {
+	if (sp_secure.on)
+		sp_secure_retire(chunk, object, own);
+	if (own) {
 		free_own(cache, chunk, object);
 		return;
 	}
@@ -281,6 +325,8 @@ struct sp_cache *sp_cache_new(struct sp_node *node)
 		return NULL;
 	reset(cache);
 	cache->node = node;
+	/* Where the keys are random, so is this; where not, nobody asks for it. */
+	cache->random = sp_secure_hide(0, cache);
 	atomic_fetch_add_explicit(&caches, 1, memory_order_relaxed);
 	return cache;
 }

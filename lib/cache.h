@@ -52,11 +52,14 @@ struct sp_cache {
 	_Atomic uint8_t state;		/* enum sp_cache_state; the lock */
 	uint64_t nchunks;		/* chunks owned */
 	uint32_t ticks;			/* slow paths taken */
+	uint64_t random;		/* secure: the state of its numbers */
 } __attribute__((aligned(SP_CACHE_LINE)));
 
 /* A cache without chunks: every allocation takes the slow path. */
 extern struct sp_cache sp_cache_none;
 
+/* Secure: what elsewhere is a hit.  NULL: it is none. */
+void *sp_cache_take_secure(struct sp_cache *cache, unsigned int class);
 /*
  * An object from what the cache has; from the node nothing is taken.  NULL: there is
  * none, or it is time for a slow path, which see.

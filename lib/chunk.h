@@ -19,6 +19,7 @@
 #define SP_CHUNK_H
 
 #include "hpage.h"
+#include "size.h"
 #include "space.h"
 
 struct sp_object {
@@ -28,7 +29,12 @@ struct sp_object {
 
 /* Added to used while the chunk is a bin's current one: it never falls to 0. */
 #define SP_CHUNK_CURRENT	(1 << 30)
+/* In the low bits of an owner word, beside the cache. */
 #define SP_CHUNK_FULL		1ul
+#define SP_CHUNK_SECURE		2ul	/* see secure.h: it equals no cache */
+#define SP_CHUNK_FLAGS		(SP_CHUNK_FULL | SP_CHUNK_SECURE)
+
+#define SP_CARVE	(4 * SP_KIB)	/* bytes of fresh objects at a time */
 
 enum sp_chunk_state {
 	SP_CHUNK_UNUSED,
@@ -48,12 +54,14 @@ struct sp_chunk {
 	uint8_t state;			/* enum sp_chunk_state */
 	bool zero;			/* large, huge: still reads zero */
 	uint16_t units;			/* 0: huge */
-	size_t size;			/* bytes of an object */
+	uint32_t stride;		/* objects: bytes from one to the next */
+	size_t size;			/* bytes of an object that its caller may use */
 	char *addr;
 	/* The slow path's. */
 	struct sp_list link;
 	struct sp_node *node;
 	size_t hpages;			/* huge: how many */
+	struct sp_object *hidden[2];	/* secure: instead of free; its owner's */
 } __attribute__((aligned(SP_CACHE_LINE)));
 
 /* Where the map points when no chunk is there: owned by nobody, always empty. */

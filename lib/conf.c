@@ -35,6 +35,7 @@ static const struct option options[] = {
 	{ FIELD(decay_ms),		NUMBER,	NULL, 24ull * 3600 * 1000 },
 	{ FIELD(limit),			SIZE,	NULL, UINT64_MAX / 2 },
 	{ FIELD(fork),			WORD,	forks, 0 },
+	{ FIELD(secure),		WORD,	booleans, 0 },
 	{ FIELD(background_thread),	WORD,	booleans, 0 },
 	{ FIELD(verbose),		WORD,	booleans, 0 },
 	{ FIELD(stats_print),		WORD,	booleans, 0 },

@@ -27,7 +27,8 @@ struct sp_conf {
 	uint64_t decay_ms;		/* 0: give back at once */
 	uint64_t limit;			/* bytes committed; 0: none */
 	uint64_t fork;			/* enum sp_conf_fork */
-	uint64_t background_thread;	/* 0 or 1, as the ones below */
+	uint64_t secure;		/* 0 or 1, as the ones below */
+	uint64_t background_thread;
 	uint64_t verbose;
 	uint64_t stats_print;
 	uint64_t abort_conf;

@@ -29,6 +29,18 @@ void sp_fatal_foreign_free(const void *ptr)
 	abort();
 }
 
+void sp_fatal_overflow(const void *ptr)
+{
+	say("write past the end of", ptr);
+	abort();
+}
+
+void sp_fatal_damaged(const void *ptr)
+{
+	say("write to the freed object", ptr);
+	abort();
+}
+
 void sp_fatal_underflow(const void *ptr)
 {
 	say("more frees than objects in the chunk of", ptr);

@@ -11,6 +11,9 @@
 _Noreturn void sp_fatal_double_free(const void *ptr);
 _Noreturn void sp_fatal_foreign_free(const void *ptr);
 _Noreturn void sp_fatal_wrong_size(const void *ptr, size_t said, size_t is);
+/* These two with secure:true only. */
+_Noreturn void sp_fatal_overflow(const void *ptr);
+_Noreturn void sp_fatal_damaged(const void *ptr);
 _Noreturn void sp_fatal_underflow(const void *ptr);
 /* operator new has no memory, and there is nobody to throw. */
 _Noreturn void sp_fatal_new(size_t size);

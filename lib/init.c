@@ -18,6 +18,7 @@
 #include "lock.h"
 #include "node.h"
 #include "reclaim.h"
+#include "secure.h"
 #include "slabpool.h"
 #include "stats.h"
 #include "sys.h"
@@ -186,6 +187,8 @@ static int set_up(void)
 		return -EINVAL;
 	}
 	err = sp_space_init(window_size(), sp_conf.limit, sp_conf.fork == SP_FORK_NONE);
+	if (!err && sp_conf.secure)
+		err = sp_secure_init();
 	if (err) {
 		sp_text_add(&why, "no address space for the heap: ");
 		sp_text_add_error(&why, err);

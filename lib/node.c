@@ -3,6 +3,7 @@
 #include "meta.h"
 #include "node.h"
 #include "reclaim.h"
+#include "secure.h"
 #include "sys.h"
 
 #define PURGE_BATCH	64	/* hpages given back with one system call */
@@ -486,7 +487,7 @@ struct sp_chunk *sp_node_take_huge(struct sp_node *node, size_t hpages, size_t a
 	return chunk;
 }
 
-/* The lock is held for the three below. */
+/* The lock is held for the four below. */
 static void give_run(struct sp_node *node, struct sp_chunk *chunk, uint64_t now)
 {
 	struct sp_hpage *hpage = sp_space_hpage(chunk->addr);
@@ -513,6 +514,14 @@ static void give_huge(struct sp_node *node, struct sp_chunk *chunk, uint64_t now
 	node->active -= chunk->hpages * SP_HPAGE;
 }
 
+/* Secure: on its way to the source, see return_huge(). */
+static void let_go_huge(struct sp_node *node, struct sp_chunk *chunk)
+{
+	for (size_t i = 0; i < chunk->hpages; i++)
+		sp_space_hpage(chunk->addr + i * SP_HPAGE)->state = SP_HPAGE_FREE;
+	node->active -= chunk->hpages * SP_HPAGE;
+}
+
 static void give(struct sp_node *node, struct sp_chunk *chunk, unsigned int entered,
 		 uint64_t now)
 {
@@ -520,6 +529,8 @@ static void give(struct sp_node *node, struct sp_chunk *chunk, unsigned int ente
 	sp_chunk_enter(&sp_no_chunk, chunk->addr, entered);
 	if (chunk->units)
 		give_run(node, chunk, now);
+	else if (sp_secure.on)
+		let_go_huge(node, chunk);
 	else
 		give_huge(node, chunk, now);
 	give_descriptor(node, chunk);
@@ -540,22 +551,48 @@ void sp_node_give_chunk(struct sp_chunk *chunk, unsigned int entered)
 		sp_reclaim_wake();
 }
 
+/*
+ * Secure: what a huge object held is nobody's to see again, and clearing all of it
+ * would touch what its owner never did.  No lock held.
+ */
+static void return_huge(struct sp_node *node, char *addr, size_t hpages)
+{
+	struct sp_extent extents[PURGE_BATCH];
+
+	while (hpages) {
+		size_t n = hpages < PURGE_BATCH ? hpages : PURGE_BATCH;
+
+		/* One by one: they may be of several sources. */
+		for (size_t i = 0; i < n; i++, addr += SP_HPAGE)
+			extents[i] = sp_space_extent(sp_space_hpage(addr), 1, node->id);
+		sp_space_decommit(extents, n);
+		for (size_t i = 0; i < n; i++)
+			sp_space_give(&extents[i]);
+		hpages -= n;
+	}
+}
+
 bool sp_node_give_large(struct sp_chunk *chunk, const void *ptr)
 {
 	struct sp_node *node = chunk->node;
 	uint64_t now = sp_sys_now_ns();
+	size_t huge = 0;
 	bool ours, wake;
 
 	sp_lock(&node->lock);
 	ours = (chunk->state == SP_CHUNK_LARGE || chunk->state == SP_CHUNK_HUGE) &&
 	       chunk->addr == ptr;
 	wake = node->decay.total == 0;
+	if (ours && sp_secure.on && chunk->state == SP_CHUNK_HUGE)
+		huge = chunk->hpages;
 	if (ours)
 		give(node, chunk, 1, now);
 	wake = wake && node->decay.total;
 	sp_unlock(&node->lock);
 	if (wake)
 		sp_reclaim_wake();
+	if (huge)
+		return_huge(node, (char *)ptr, huge);
 	return ours;
 }
 

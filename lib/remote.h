@@ -26,7 +26,7 @@
 #define SP_BATCH_MAX	64	/* objects; far below the count's 16 bits */
 
 struct sp_batch {
-	struct sp_chunk *chunk;
+	struct sp_chunk *chunk;		/* with SP_CHUNK_SECURE in secure mode */
 	struct sp_object *last;
 	uint32_t count;
 };

@@ -5,6 +5,7 @@
 #include "chunk.h"
 #include "fatal.h"
 #include "meta.h"
+#include "secure.h"
 #include "space.h"
 #include "sys.h"
 
@@ -77,6 +78,11 @@ int sp_space_init(size_t max, uint64_t max_committed, bool leave_out_of_fork)
 	atomic_store_explicit(&sp_map.chunk, map, memory_order_relaxed);
 	atomic_store_explicit(&sp_map.base, (uintptr_t)window, memory_order_relaxed);
 	return 0;
+}
+
+size_t sp_space_window(void)
+{
+	return window_hpages * SP_HPAGE;
 }
 
 static size_t index_of(const void *addr)
@@ -193,6 +199,8 @@ static int extend_span(size_t hpages)
 	size_t last = sp_round_up(to * sizeof(*map), MAP_STEP);
 	int err = last > first ? sp_sys_protect_rw((char *)map + first, last - first) : 0;
 
+	if (!err)
+		err = sp_secure_extend(from << SP_UNIT_SHIFT, to << SP_UNIT_SHIFT);
 	if (err)
 		return err;
 	for (size_t unit = from; unit < to; unit++)

@@ -39,6 +39,8 @@ struct sp_space_counts {
 	uint64_t fallbacks;			/* of the commits */
 };
 
+/* Bytes of the window. */
+size_t sp_space_window(void);
 /* Reserve the window, at most @max bytes; @limit 0: none. */
 int sp_space_init(size_t max, uint64_t limit, bool leave_out_of_fork);
 /*

@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -234,6 +235,16 @@ int sp_sys_membarrier(void)
 
 	return (int)result(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0),
 			   saved);
+}
+
+int sp_sys_random(void *buf, size_t size)
+{
+	int saved = errno;
+	ssize_t n = result(getrandom(buf, size, GRND_NONBLOCK), saved);
+
+	if (n < 0)
+		return (int)n;
+	return (size_t)n == size ? 0 : -EIO;
 }
 
 uint64_t sp_sys_now_ns(void)

@@ -15,18 +15,24 @@ python=$(python3 -c 'import sys; print(sys.executable)')
 here=$PWD
 export PYTHONMALLOC=malloc PYTHONHASHSEED=1 PYTHONDONTWRITEBYTECODE=1
 
+allocations()
+{
+	same "$1" timeout 900 "$python" "$here/allocations.py" "$(sized 5 1)"
+}
+
 # Those that allocate most, and that need no network and no terminal.
 own_tests()
 {
-	conf='' slabpool "$1" timeout 900 "$python" -m test -q -u none test_list test_dict test_set \
+	slabpool "$1" timeout 900 "$python" -m test -q -u none test_list test_dict test_set \
 		test_bytes test_gc test_fork1 test_thread test_queue
 }
 
 for source in "${sources[@]}"; do
-	test_case "allocations on $source" same "$source" \
-		timeout 900 "$python" "$here/allocations.py" "$(sized 5 1)"
-	if [ -z "$emulated" ] && "$python" -c 'import test.test_list' 2> /dev/null; then
-		test_case "its own tests on $source" own_tests "$source"
-	fi
+	for conf in '' secure:true; do
+		test_case "allocations on $source${conf:+ with $conf}" allocations "$source"
+		if [ -z "$emulated" ] && "$python" -c 'import test.test_list' 2> /dev/null; then
+			test_case "its own tests on $source${conf:+ with $conf}" own_tests "$source"
+		fi
+	done
 done
 finish

@@ -235,12 +235,20 @@ static void producer_consumer(void)
 	check(t_stats().peak <= 24 * T_MIB);
 }
 
+#define SECURE(function) {						\
+	.name = "secure_" #function, .run = function, .seconds = 60,	\
+	.conf = "secure:true,decay_ms:20",				\
+}
+
 static const struct t_case cases[] = {
 	CASE(patterns, .seconds = 60),
 	CASE(patterns_inline_decay, .conf = "background_thread:false,decay_ms:100", .seconds = 60),
 	CASE(patterns_no_decay_time, .conf = "decay_ms:0", .seconds = 60),
 	CASE(patterns_of_idle_threads, .conf = "decay_ms:20", .seconds = 60),
 	CASE(producer_consumer, .seconds = 60),
+	SECURE(patterns),
+	SECURE(patterns_of_idle_threads),
+	SECURE(producer_consumer),
 };
 
 T_CASES(cases)
