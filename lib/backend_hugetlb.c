@@ -31,29 +31,35 @@ static int populate(void *addr, size_t size)
 	return err == -EFAULT ? -ENOMEM : err;
 }
 
-static int hugetlb_open(struct sp_text *why)
+static void add_error(struct sp_text *why, int err)
 {
-	char *addr;
-	int err;
-
-	addr = sp_sys_map_fd(NULL, SP_HPAGE, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | FLAGS, -1, 0, &err);
-	if (err) {
-		sp_text_add(why, "hugetlb: ");
-		sp_text_add_error(why, err);
-		return err;
-	}
-	return sp_sys_unmap(addr, SP_HPAGE);
+	sp_text_add(why, ": ");
+	sp_text_add_error(why, err);
+	if (err == -ENOMEM)
+		sp_text_add(why, " (its pool is empty: sysctl vm.nr_hugepages)");
 }
 
 static void explain(struct sp_text *why, int node, int err)
 {
 	sp_text_add(why, "hugetlb: no page from node ");
 	sp_text_add_u64(why, (uint64_t)node);
-	sp_text_add(why, ": ");
-	sp_text_add_error(why, err);
-	if (err == -ENOMEM)
-		sp_text_add(why, " (its pool is empty: sysctl vm.nr_hugepages)");
+	add_error(why, err);
+}
+
+/* With a reservation: a pool that is empty says so at once. */
+static int hugetlb_open(struct sp_text *why)
+{
+	char *addr;
+	int err;
+
+	addr = sp_sys_map_fd(NULL, SP_HPAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+			     (FLAGS & ~MAP_NORESERVE), -1, 0, &err);
+	if (err) {
+		sp_text_add(why, "hugetlb: no page");
+		add_error(why, err);
+		return err;
+	}
+	return sp_sys_unmap(addr, SP_HPAGE);
 }
 
 /* First without access: after mlockall() a mapping with it is filled at once. */

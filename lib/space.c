@@ -14,9 +14,9 @@
 #define PIECE_WORDS	(SP_PIECE_HPAGES / 64)
 
 struct piece {
-	const struct sp_backend *backend;
+	const struct sp_backend *backend;	/* NULL: nobody's yet */
 	struct sp_hpage *hpages;	/* set once, when the node is */
-	int node;			/* -1: nobody's yet */
+	int node;
 	uint32_t nfree;			/* clear bits of taken */
 	uint64_t taken[PIECE_WORDS];	/* guarded by sp_space_lock, as the above */
 	uint64_t ready[PIECE_WORDS];	/* guarded by the node's lock */
@@ -26,6 +26,7 @@ struct sp_map sp_map;
 struct sp_lock sp_space_lock = SP_LOCK_INIT(SP_RANK_SPACE);
 
 static struct piece pieces[SP_MAX_PIECES];
+static size_t npieces;	/* from here on none was ever anybody's; sp_space_lock */
 /* Set at start-up; source once more by a child that gets no client of its own. */
 static const struct sp_backend *source;
 static const struct sp_backend *fallback[2];
@@ -46,6 +47,9 @@ static void *reserve_aligned(size_t size, size_t align)
 	if (!p)
 		return NULL;
 	aligned = (char *)sp_round_up((uintptr_t)p, align);
+	/* Where addresses are plenty, the rest is not worth two system calls. */
+	if (size > 8 * SP_PIECE)
+		return aligned;
 	if (aligned > p)
 		sp_sys_unmap(p, (size_t)(aligned - p));
 	sp_sys_unmap(aligned + size, (size_t)(p + align - aligned));
@@ -71,8 +75,6 @@ int sp_space_init(size_t max, uint64_t max_committed, bool leave_out_of_fork)
 	if (err)
 		return err;
 	window_hpages = size / SP_HPAGE;
-	for (size_t i = 0; i < SP_MAX_PIECES; i++)
-		pieces[i].node = -1;
 	limit = max_committed;
 	dontfork = leave_out_of_fork;
 	atomic_store_explicit(&sp_map.chunk, map, memory_order_relaxed);
@@ -132,9 +134,9 @@ struct wish {
 
 static bool usable(const struct piece *piece, const struct wish *wish)
 {
-	if (wish->fresh && piece->node < 0)
+	if (wish->fresh && !piece->backend)
 		return true;
-	if (piece->node != wish->node)
+	if (!piece->backend || piece->node != wish->node)
 		return false;
 	return !wish->fresh || (piece->backend == wish->fresh && piece->nfree);
 }
@@ -221,14 +223,14 @@ static void reserve_again(const struct sp_extent *extent)
 
 void sp_space_set_source(const struct sp_backend *backend)
 {
-	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++) {
+	for (size_t p = 0; p < npieces; p++) {
 		struct sp_extent extent = extent_at(p * SP_PIECE_HPAGES, piece_hpages(p), 0);
 
-		if (pieces[p].node < 0)
+		if (!pieces[p].backend)
 			continue;
 		sp_assert(pieces[p].nfree == piece_hpages(p));
 		reserve_again(&extent);
-		pieces[p].node = -1;
+		pieces[p].backend = NULL;
 	}
 	source = backend;
 }
@@ -279,6 +281,8 @@ static int assign(size_t p, int node, const struct sp_backend *backend)
 	piece->backend = backend;
 	piece->nfree = (uint32_t)n;
 	piece->node = node;
+	if (npieces <= p)
+		npieces = p + 1;
 	return 0;
 }
 
@@ -303,7 +307,7 @@ static int take(const struct wish *wish, size_t *index)
 	if (i == SIZE_MAX)
 		return -ENOMEM;
 	for (size_t p = i / SP_PIECE_HPAGES; p <= (i + n - 1) / SP_PIECE_HPAGES; p++) {
-		err = pieces[p].node < 0 ? assign(p, wish->node, wish->fresh) : 0;
+		err = !pieces[p].backend ? assign(p, wish->node, wish->fresh) : 0;
 		if (err)
 			return err;
 	}
@@ -571,10 +575,10 @@ void sp_space_snapshot_parent(void)
 static void map_snapshot_of(const struct sp_backend *backend)
 {
 	backend->snapshot_end(true);
-	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++) {
+	for (size_t p = 0; p < npieces; p++) {
 		struct sp_extent whole;
 
-		if (pieces[p].node < 0 || pieces[p].backend != backend)
+		if (pieces[p].backend != backend)
 			continue;
 		whole = extent_at(p * SP_PIECE_HPAGES, piece_hpages(p), pieces[p].node);
 		if (backend->snapshot_map(&whole))
@@ -612,8 +616,8 @@ static uint64_t unshare_all_of(const struct sp_backend *backend)
 	bool orphaned = backend->fresh && backend->fresh();
 	uint64_t anonymous = 0;
 
-	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++)
-		if (pieces[p].node >= 0 && pieces[p].backend == backend)
+	for (size_t p = 0; p < npieces; p++)
+		if (pieces[p].backend == backend)
 			anonymous += unshare_piece(p, orphaned);
 	if (orphaned)
 		source = &sp_backend_thp;
@@ -651,8 +655,8 @@ uint64_t sp_space_fork_child(void)
 {
 	uint64_t anonymous = 0, live = 0;
 
-	for (size_t p = 0; p * SP_PIECE_HPAGES < window_hpages; p++)
-		live += pieces[p].node < 0 ? 0 : drop_in_flight(p);
+	for (size_t p = 0; p < npieces; p++)
+		live += pieces[p].backend ? drop_in_flight(p) : 0;
 	atomic_store_explicit(&committed, live * SP_HPAGE, memory_order_relaxed);
 
 	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)

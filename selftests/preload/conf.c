@@ -227,7 +227,7 @@ static void empty_hugetlb_pool(void)
 {
 	static struct t_result r;
 	struct t_case c = { .name = "is_fine", .conf = "backend:hugetlb", .code = 1,
-			    .err = "slabpool: hugetlb: no page from node " };
+			    .err = "slabpool: hugetlb: no page" };
 	char text[32];
 
 	t_read_file(T_NR_HUGEPAGES, text, sizeof(text));
