@@ -91,21 +91,32 @@ static void *alloc_large(struct sp_node *node, size_t size, size_t align)
 
 /* ---- malloc ------------------------------------------------------------- */
 
-/* Does a class serve it, and which?  The caller's bytes and our own. */
-static bool is_classed(size_t size)
+/* Chunks begin on a unit: a class whose size is a multiple of @align will do. */
+static inline unsigned int aligned_class(size_t size, size_t align)
 {
-	return size <= SP_MEDIUM_MAX - sp_secure.tail;
+	unsigned int class = sp_class_of(size > align ? size : align);
+
+	while (class < SP_CLASSES && sp_class_size(class) % align)
+		class++;
+	return class;
 }
 
-static unsigned int class_of(size_t size)
+/* Does a class serve it, and which?  The caller's bytes and our own. */
+static inline bool is_classed(size_t size, size_t align)
 {
-	return sp_class_of(size + sp_secure.tail);
+	return size <= SP_MEDIUM_MAX - sp_secure.tail && align <= SP_UNIT;
+}
+
+static inline unsigned int class_of(size_t size, size_t align)
+{
+	size += sp_secure.tail;
+	return align <= SP_ALIGN ? sp_class_of(size) : aligned_class(size, align);
 }
 
 static void *try_alloc(struct sp_cache *cache, size_t size, size_t align)
 {
-	if (is_classed(size) && align <= SP_ALIGN)
-		return sp_cache_refill(cache, class_of(size));
+	if (is_classed(size, align))
+		return sp_cache_refill(cache, class_of(size, align));
 	sp_cache_tick(cache);
 	return alloc_large(cache->node, size, align);
 }
@@ -140,7 +151,7 @@ static void *alloc_on(struct sp_cache *cache, size_t size, size_t align)
 }
 
 /* @caller: who called the library, for what only an application may do. */
-static noinline void *alloc_aligned_slow(size_t size, size_t align, const void *caller)
+static noinline void *alloc_entered(size_t size, size_t align, const void *caller)
 {
 	struct sp_cache *cache = enter(caller, true);
 	void *p = cache ? alloc_on(cache, size, align) : fail(errno);
@@ -150,16 +161,17 @@ static noinline void *alloc_aligned_slow(size_t size, size_t align, const void *
 }
 
 /* Behind a hit that was none: what the cache has beside its current chunks. */
-static inline void *short_of_hit(size_t size)
+static inline void *short_of_hit(size_t size, size_t align)
 {
 	struct sp_cache *cache = sp_thread_cache();
-	void *p;
+	void *p = NULL;
 
-	if (!cache || !is_classed(size))
+	if (!cache || !is_classed(size, align))
 		return NULL;
-	p = sp_secure.on ? sp_cache_take_secure(cache, class_of(size)) : NULL;
+	if (sp_secure.on)
+		p = sp_cache_take_secure(cache, class_of(size, align));
 	if (!p)
-		p = sp_cache_refill_own(cache, class_of(size));
+		p = sp_cache_refill_own(cache, class_of(size, align));
 	if (p)
 		sp_owner_leave();
 	return p;
@@ -167,9 +179,16 @@ static inline void *short_of_hit(size_t size)
 
 static noinline void *alloc_slow(size_t size, const void *caller)
 {
-	void *p = short_of_hit(size);
+	void *p = short_of_hit(size, SP_ALIGN);
 
-	return p ? p : alloc_aligned_slow(size, SP_ALIGN, caller);
+	return p ? p : alloc_entered(size, SP_ALIGN, caller);
+}
+
+static noinline void *alloc_aligned_slow(size_t size, size_t align, const void *caller)
+{
+	void *p = short_of_hit(size, align);
+
+	return p ? p : alloc_entered(size, align, caller);
 }
 
 /* By a jump from malloc(), so that its caller is ours. */
@@ -369,7 +388,7 @@ void *slabpool_realloc(void *ptr, size_t size)
 
 void *slabpool_aligned_alloc(size_t align, size_t size)
 {
-	unsigned int class;
+	void *p;
 
 	if (!sp_is_power_of_two(align) || align > SP_GIB) {
 		errno = EINVAL;
@@ -377,16 +396,9 @@ void *slabpool_aligned_alloc(size_t align, size_t size)
 	}
 	if (align <= SP_ALIGN)
 		return alloc(size, CALLER);
-	/* The class depends on an option. */
-	if (unlikely(sp_init()))
-		return fail(-sp_init());
-	if (align > SP_UNIT || !is_classed(size))
-		return alloc_aligned_slow(size, align, CALLER);
-	/* Chunks begin on a unit: a class whose size is a multiple of it will do. */
-	class = class_of(size > align ? size : align);
-	while (class < SP_CLASSES && sp_class_size(class) % align)
-		class++;
-	return alloc(sp_class_size(class) - sp_secure.tail, CALLER);
+	p = align <= SP_UNIT && size <= SP_MEDIUM_MAX ?
+		hit(sp_class_size(aligned_class(size, align))) : NULL;
+	return likely(p) ? p : alloc_aligned_slow(size, align, CALLER);
 }
 
 /* ---- objects of another node -------------------------------------------- */
