@@ -4,7 +4,8 @@
  *
  * A new command of the device is a function in device.c and a row here.  What it
  * does to the model is said around the call: commit_begin() and commit_end(),
- * decommit_begin() and decommit_end(), cells_describe().
+ * decommit_begin() and decommit_end(), snapshot_begin() and snapshot_end(),
+ * cells_describe().
  */
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -81,6 +82,7 @@ static long call_pause(const u64 *v)
 #define HPAGE		(2ULL << 20)
 
 static const struct kind a_slot = { NUMBER, .limit = NR_SLOTS };
+static const struct kind another_slot = { NUMBER, .least = 1, .limit = NR_SLOTS, ODD(0) };
 static const struct kind a_cell = { NUMBER, .limit = NR_CELLS };
 static const struct kind a_pipe = { NUMBER, .limit = NR_PIPES };
 static const struct kind a_page = { NUMBER, .limit = 512 };
@@ -196,6 +198,9 @@ const struct call calls[] = {
 	    { "shape", &shape } } },
 	{ "share", 3, call_share,
 	  { { "fd", &a_slot }, { "to", &a_slot }, { "flags", &share_flags }, { "shape", &shape } } },
+	{ "snapshot", 8, call_snapshot,
+	  { { "fd", &a_slot }, { "into", &another_slot }, { "flags", &no_flags },
+	    { "shape", &shape } } },
 	{ "ioctl", 1, call_ioctl, { { "fd", &a_slot }, { "command", &command }, { "arg", &raw } } },
 
 	{ "mmap", 20, call_mmap,
@@ -246,5 +251,6 @@ void calls_setup(void)
 void calls_forked(void)
 {
 	memory_forked();
+	device_forked();
 	pins_forked();
 }

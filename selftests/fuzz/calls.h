@@ -61,6 +61,7 @@ long call_fdinfo(const u64 *v);
 
 /* in device.c */
 void device_setup(void);
+void device_forked(void);
 char *user_page(unsigned int page);
 long call_info(const u64 *v);
 long call_commit(const u64 *v);
@@ -68,6 +69,7 @@ long call_decommit(const u64 *v);
 long call_attach(const u64 *v);
 long call_stats(const u64 *v);
 long call_share(const u64 *v);
+long call_snapshot(const u64 *v);
 long call_reserve(const u64 *v);
 long call_ioctl(const u64 *v);
 

@@ -215,6 +215,26 @@ long call_reserve(const u64 *v)
 	return ISSUE(slot_get(v[0]).fd, RESERVE, &reserve, v[4]);
 }
 
+long call_snapshot(const u64 *v)
+{
+	struct slot slot = slot_get(v[0]), into = slot_get(v[1]);
+	struct slabpool_ioc_snapshot snapshot = { .into = into.fd, .flags = v[2] };
+	struct snapshot begun;
+	unsigned int present;
+	long ret;
+
+	if (slot.fd < 0)
+		return -EBADF;
+	/* In the client's own memory another thread may change what is asked for. */
+	begun = snapshot_begin(slot.client, v[3] == OWN ? ANY_CLIENT : into.client);
+	ret = ISSUE(slot.fd, SNAPSHOT, &snapshot, v[3]);
+	present = snapshot_end(&begun, ret);
+	if (!ret && v[3] == PLAIN && snapshot.hpages < present)
+		finding("SNAPSHOT of %u hpages says it has %llu", present,
+			(unsigned long long)snapshot.hpages);
+	return ret;
+}
+
 /* Commands as no caller should send them. */
 long call_ioctl(const u64 *v)
 {
@@ -289,24 +309,31 @@ static void report_client(int fd, int client)
 	oracle_seen(client, &holds);
 }
 
-/* A descriptor of our own for asking, so that no slot is touched. */
-static void report_cell(int device, unsigned int cell)
+/* A descriptor of our own for the client behind a cell, so that no slot is touched. */
+static int attach_cell(int device, unsigned int cell)
 {
 	struct slabpool_ioc_attach attach = {
 		.size = sizeof(attach),
 		.address = (uintptr_t)cell_address(cell),
 	};
-	int client = cells[cell].client;
+
+	return ioctl(device, SLABPOOL_IOC_ATTACH, &attach) ? -1 : attach.fd;
+}
+
+static void report_cell(int device, unsigned int cell)
+{
+	int client = cells[cell].client, fd;
 
 	if (client == NO_CLIENT || oracle_knows(client))
 		return;
+	fd = attach_cell(device, cell);
 	/* A private mapping, or what is left of one, cannot be asked. */
-	if (ioctl(device, SLABPOOL_IOC_ATTACH, &attach)) {
+	if (fd < 0) {
 		oracle_maybe_held(client);
 		return;
 	}
-	report_client(attach.fd, client);
-	close(attach.fd);
+	report_client(fd, client);
+	close(fd);
 }
 
 /* At a sync: tell the oracle what each client that this process knows holds. */
@@ -324,6 +351,44 @@ void calls_report(void)
 	for (i = 0; i < NR_CELLS; i++)
 		report_cell(device, i);
 	close(device);
+}
+
+static bool is_mapped(unsigned int cell)
+{
+	unsigned char core;
+
+	return !mincore(cell_address(cell), PAGE, &core);
+}
+
+/* Where ATTACH does not lead to the client, a shared mapping does not show it. */
+static void inherit_cell(unsigned int number)
+{
+	struct cell *cell = &cells[number];
+	u64 pictures = client_pictures(cell->client), self = 1ULL << cell->client;
+	int device, fd;
+
+	if (!pictures)
+		return;
+	device = open(DEVICE, O_RDONLY | O_CLOEXEC);
+	fd = attach_cell(device, number);
+	if (fd >= 0)
+		cell->inherited = 0;
+	else if (errno != EINVAL || cell->private || !is_mapped(number))
+		cell->inherited |= pictures | self;
+	else if (!cell->inherited || cell->inherited & self)
+		cell->inherited = (cell->inherited | pictures) & ~self;
+	close(fd);
+	close(device);
+}
+
+/* In a child: of the clients that have snapshots it may have inherited one. */
+void device_forked(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_CELLS; i++)
+		if (cells[i].client != NO_CLIENT)
+			inherit_cell(i);
 }
 
 static void setup_pages(unsigned int thread)

@@ -117,6 +117,7 @@ enum mark { MARK_UNKNOWN, MARK_PRESENT, MARK_ABSENT };
 #define MODEL_HPAGES	((NR_NODES + 1) * MODEL_SPAN)
 #define MAX_CLIENTS	48
 #define NO_CLIENT	(-1)
+#define ANY_CLIENT	(-2)
 
 /* A stamp has no room for more. */
 #define MAX_GENERATION	0xfffff
@@ -129,6 +130,35 @@ struct begun {
 	bool alone[MODEL_SPAN];
 	u32 others[MODEL_SPAN];
 	u32 generation[MODEL_SPAN];
+};
+
+/**
+ * struct snapshot - what was known when a snapshot began
+ * @origin: whose picture is taken
+ * @into: the client that becomes it
+ * @doomed: it must fail
+ * @hpage: for each hpage, the mark of the origin's and the oldest stamps in it;
+ *	commits and decommits of @into until then; whether this is the only commit,
+ *	and whether no decommit runs beside it
+ */
+struct snapshot {
+	int origin;
+	int into;
+	bool doomed;
+	struct hpage_begun {
+		u64 known;
+		u32 oldest;
+		u32 commits;
+		u32 decommits;
+		bool first;
+		bool alone;
+	} hpage[MODEL_HPAGES];
+};
+
+/* Generations of stamps. */
+struct span {
+	u32 oldest;
+	u32 newest;
 };
 
 void model_reset(u32 first_id);
@@ -144,6 +174,14 @@ void decommit_end(const struct begun *begun, bool decommitted);
 enum mark model_mark(int client, u64 index);
 u32 model_generation(int client, u64 index);
 u32 model_oldest(int client, u64 index);
+struct snapshot snapshot_begin(int origin, int into);
+unsigned int snapshot_end(const struct snapshot *begun, long ret);
+bool snapshots_begun(void);
+void client_late_input(int client);
+u64 client_pictures(int client);
+bool model_admits(u64 clients, u32 id);
+const char *model_refuses(int client, u64 index, u32 id, u32 generation,
+			  struct span span);
 
 /* in oracle.c: what memory may show, and who holds what of the pool */
 
@@ -155,11 +193,13 @@ u32 model_oldest(int client, u64 index);
  * @index: which hpage of the client
  * @private: mapped MAP_PRIVATE
  * @readonly: through a descriptor not open for writing
+ * @inherited: 0, or in a child the clients of which it may show one instead: as bits
  */
 struct cell {
 	atomic_int lock;
 	atomic_uint seq;
 	int client;
+	u64 inherited;
 	u64 index;
 	bool private;
 	bool readonly;
@@ -172,8 +212,8 @@ bool cells_lock(unsigned int first, unsigned int count);
 void cells_unlock(unsigned int first, unsigned int count);
 bool cell_hold(unsigned int cell);
 void cell_release(unsigned int cell);
-void cells_describe(unsigned int first, unsigned int count, int client, u64 index,
-		    bool private, bool readonly);
+void cells_describe(unsigned int first, unsigned int count, const struct cell *as);
+int cell_owner(const struct cell *cell);
 
 /**
  * struct holds - what a client has, on all nodes together
@@ -198,7 +238,7 @@ u64 client_stamp(int client, u64 index, bool private, bool forbidden);
 size_t stamp_place(unsigned int page);
 long stamp_cell(unsigned int cell);
 long look_at_cell(unsigned int cell, bool quiet);
-void check_word(u64 word, int client, u64 index);
+bool check_word(u64 word, u64 clients, u64 index);
 
 void oracle_reset(void);
 void oracle_forget_sightings(void);

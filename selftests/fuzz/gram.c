@@ -301,17 +301,29 @@ static void begin_with(struct program *program, unsigned int thread,
 	line->thread = thread;
 }
 
-/* Each process opens a client and maps some of it; the rest is chance. */
+/* What a process begins with, up to one of the points where it goes on by chance. */
+static const char *const beginning[] = {
+	"open fd=0 mode=rw",
+	"mmap fd=0 cell=0 node=0 at=0 length=4h prot=rw flags=shared",
+	"stamp cell=0",
+	"open fd=1 mode=rw",
+	"snapshot fd=0 into=1 flags=0 shape=plain",
+	"mmap fd=1 cell=8 node=0 at=0 length=4h prot=rw flags=shared+noreserve",
+};
+
+static const unsigned int points[] = { 1, 2, 4, ARRAY_SIZE(beginning) };
+
+/* Each process opens a client and perhaps gets further; the rest is chance. */
 void gram_generate(struct program *program, struct rng *rng)
 {
 	unsigned int threads = 1 + rng_below(rng, NR_THREADS);
-	unsigned int lines = 4 + rng_below(rng, USUAL_LINES), i;
+	unsigned int lines = 4 + rng_below(rng, USUAL_LINES), i, k, count;
 
 	program->count = 0;
 	for (i = 0; i < threads; i += NR_THREADS / NR_PROCESSES) {
-		begin_with(program, i, "open fd=0 mode=rw");
-		if (rng_one_in(rng, 2))
-			begin_with(program, i, "mmap fd=0 cell=0 node=0 at=0 length=4h prot=rw flags=shared");
+		count = points[rng_below(rng, ARRAY_SIZE(points))];
+		for (k = 0; k < count; k++)
+			begin_with(program, i, beginning[k]);
 	}
 	if (rng_one_in(rng, 2))
 		program->line[program->count++] = (struct line){ .times = 1 };

@@ -43,11 +43,13 @@ static void unmap_beyond(unsigned int cell, u64 length)
 		munmap(end, cell_address(cell) + length - end);
 }
 
+static const struct cell nothing = { .client = NO_CLIENT };
+
 /* Nothing is mapped in these locked cells any more, whatever was. */
 static void forget_cells(unsigned int first, unsigned int count)
 {
 	munmap(cell_address(first), count * hpage);
-	cells_describe(first, count, NO_CLIENT, 0, false, false);
+	cells_describe(first, count, &nothing);
 }
 
 static bool is_private(u64 flags)
@@ -61,6 +63,12 @@ static long map_cells(const struct slot *slot, unsigned int cell, u64 length, in
 {
 	unsigned int count = cells_in(cell, length);
 	char *address = cell_address(cell) + (flags & MAP_UNALIGNED ? PAGE : 0);
+	const struct cell as = {
+		.client = slot->client,
+		.index = offset / hpage,
+		.private = is_private(flags),
+		.readonly = !writes(slot),
+	};
 	char *map = mmap(address, length, prot, (flags & MAP_REAL) | MAP_FIXED,
 			 slot->fd, offset);
 	long ret = map == MAP_FAILED ? -errno : 0;
@@ -72,8 +80,7 @@ static long map_cells(const struct slot *slot, unsigned int cell, u64 length, in
 		return ret;
 	}
 	unmap_beyond(cell, length);
-	cells_describe(cell, count, slot->client, offset / hpage, is_private(flags),
-		       !writes(slot));
+	cells_describe(cell, count, &as);
 	return 0;
 }
 
@@ -125,7 +132,7 @@ long call_munmap(const u64 *v)
 		start = i * hpage;
 		end = start + hpage;
 		if (start >= skip && end <= skip + length)
-			cells_describe(cell + i, 1, NO_CLIENT, 0, false, false);
+			cells_describe(cell + i, 1, &nothing);
 	}
 	cells_unlock(cell, count);
 	return ret;
@@ -180,8 +187,7 @@ static long move_cells(unsigned int from, u64 length, unsigned int to, u64 room,
 	else if (room % hpage)
 		forget_cells(to, taken);
 	else
-		cells_describe(to, taken, first->client, first->index, first->private,
-			       first->readonly);
+		cells_describe(to, taken, first);
 	if (length && !(flags & MREMAP_DONTUNMAP))
 		forget_cells(from, count);
 	return 0;
@@ -223,6 +229,7 @@ long call_remap(const u64 *v)
 	unsigned int cell = v[0] % NR_CELLS, count = cells_in(cell, v[3]);
 	u64 offset = SLABPOOL_OFFSET((int)v[1], v[2]);
 	struct begun begun;
+	struct cell as;
 	long ret;
 
 	if (v[3] > LONGEST_FIXED || !cells_lock(cell, count))
@@ -236,11 +243,15 @@ long call_remap(const u64 *v)
 			     offset / PAGE, 0));
 	commit_end(&begun, false);
 	unmap_beyond(cell, v[3]);
+	as = cells[cell];
+	as.index = offset / hpage;
+	/* Of what was inherited it may show the origin now. */
+	if (as.inherited)
+		as.inherited |= 1ULL << as.client;
 	if (ret || v[3] % hpage)
 		forget_cells(cell, count);
 	else
-		cells_describe(cell, count, cells[cell].client, offset / hpage,
-			       cells[cell].private, cells[cell].readonly);
+		cells_describe(cell, count, &as);
 	cells_unlock(cell, count);
 	return ret;
 }
@@ -308,18 +319,19 @@ long call_memwrite(const u64 *v)
 	struct cell *cell = &cells[number];
 	char *place = cell_address(number) + stamp_place(v[1] % (hpage / PAGE));
 	long ret = -EAGAIN;
+	int fd, owner;
 	u64 stamp;
-	int fd;
 
 	if (!cell_hold(number))
 		return ret;
-	if (cell->client != NO_CLIENT && client_lock(cell->client)) {
-		stamp = client_stamp(cell->client, cell->index, cell->private,
+	owner = cell_owner(cell);
+	if (owner != NO_CLIENT && client_lock(owner)) {
+		stamp = client_stamp(owner, cell->index, cell->private,
 				     cell->readonly && !cell->private);
 		fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 		ret = answer(pwrite(fd, &stamp, sizeof(stamp), (uintptr_t)place));
 		close(fd);
-		client_unlock(cell->client);
+		client_unlock(owner);
 	}
 	cell_release(number);
 	return ret < 0 ? ret : 0;

@@ -6,6 +6,11 @@
  * succeeded; stamps are written under a lock that beginning one takes as well.
  * That an hpage is there, or is gone, is said only when no other commit or
  * decommit of it was under way.
+ *
+ * Of a snapshot it is known for certain only after the call, and of one whose
+ * answer was lost never, which client became the picture of which; what may be
+ * seen in between is what any of those tried would allow.  When it is known, a new
+ * generation of the origin begins: its stamps are in no picture.
  */
 #include <sched.h>
 #include <string.h>
@@ -14,6 +19,16 @@
 #include "fuzz.h"
 
 #define LOCK_TRIES	1000
+
+/*
+ * Of an hpage that a client got as the picture of its origin's: the generations
+ * of the origin that may be in it, and the client's own when it had it for certain.
+ */
+struct picture {
+	u32 oldest;
+	u32 newest;
+	u32 born;
+};
 
 /*
  * An hpage of a client, as the model follows it.  @known holds a mark and what
@@ -27,17 +42,24 @@ struct model {
 	atomic_uint generation;
 	atomic_uint oldest;
 	_Atomic u64 known;
+	struct picture picture;
 };
 
 struct client {
 	atomic_int lock;	/* process that writes stamps or begins a generation */
 	u32 id;
+	atomic_int origin;	/* whose picture it is, plus one; 0: not known */
+	atomic_bool related;	/* it is known to have or to be a picture */
+	atomic_bool late_input;	/* a device may write to it without a fault */
+	/* By client: how many calls may have made it that one's picture. */
+	atomic_uint tried[MAX_CLIENTS];
 	struct model model[MODEL_HPAGES];
 };
 
 static struct shared {
 	u32 first_id;
 	atomic_int nr_clients;
+	atomic_bool snapshots;
 	struct client client[MAX_CLIENTS];
 } *shared;
 
@@ -58,6 +80,13 @@ int client_new(void)
 		return NO_CLIENT;
 	shared->client[client].id = (shared->first_id + client) & 0xffffff;
 	return client;
+}
+
+static int client_count(void)
+{
+	int count = atomic_load(&shared->nr_clients);
+
+	return count < MAX_CLIENTS ? count : MAX_CLIENTS;
 }
 
 /* What its stamps carry. */
@@ -213,21 +242,26 @@ void decommit_end(const struct begun *begun, bool decommitted)
 	}
 }
 
-/* Only while nothing runs: is the hpage known to be there, or to be gone? */
-enum mark model_mark(int client, u64 index)
+/* What is known of the hpage, while no call of the opposite kind has begun; or 0. */
+static u64 still_known(const struct model *model)
 {
-	struct model *model = model_of(client, index);
-	u64 value = model ? atomic_load(&model->known) : 0;
+	u64 value = atomic_load(&model->known);
 	u32 begun;
 
-	if (!model)
-		return MARK_UNKNOWN;
 	/* Nobody has said anything yet: gone until a commit begins. */
 	if (!value)
 		value = known(MARK_ABSENT, 0);
 	begun = value >> 32 == MARK_PRESENT ? atomic_load(&model->decommits_begun) :
 		atomic_load(&model->commits_begun);
-	return (u32)value == begun ? (enum mark)(value >> 32) : MARK_UNKNOWN;
+	return (u32)value == begun ? value : 0;
+}
+
+/* Only while nothing runs: is the hpage known to be there, or to be gone? */
+enum mark model_mark(int client, u64 index)
+{
+	struct model *model = model_of(client, index);
+
+	return model ? (enum mark)(still_known(model) >> 32) : MARK_UNKNOWN;
 }
 
 /* What stamps of the hpage written now carry; none has more. */
@@ -244,4 +278,230 @@ u32 model_oldest(int client, u64 index)
 	struct model *model = model_of(client, index);
 
 	return model ? atomic_load(&model->oldest) : 0;
+}
+
+/* To a client a snapshot is a commit, of what its origin has. */
+static void snapshot_begin_into(int origin, int into)
+{
+	struct client *client = &shared->client[into];
+	unsigned int i;
+
+	atomic_fetch_add(&client->tried[origin], 1);
+	for (i = 0; i < MODEL_HPAGES; i++)
+		atomic_fetch_add(&client->model[i].commits_begun, 1);
+}
+
+static void snapshot_end_into(int into)
+{
+	unsigned int i;
+
+	for (i = 0; i < MODEL_HPAGES; i++)
+		atomic_fetch_add(&shared->client[into].model[i].commits_ended, 1);
+}
+
+/* @into may be NO_CLIENT, or ANY_CLIENT when it cannot be told what is asked for. */
+struct snapshot snapshot_begin(int origin, int into)
+{
+	struct snapshot begun = { .origin = origin, .into = into };
+	const struct model *from, *to;
+	unsigned int i;
+	int client;
+
+	atomic_store(&shared->snapshots, true);
+	for (client = 0; into == ANY_CLIENT && client < MAX_CLIENTS; client++)
+		snapshot_begin_into(origin, client);
+	if (into < 0)
+		return begun;
+
+	begun.doomed = into == origin || atomic_load(&shared->client[into].related);
+	for (i = 0; i < MODEL_HPAGES; i++) {
+		from = &shared->client[origin].model[i];
+		to = &shared->client[into].model[i];
+		begun.hpage[i].known = still_known(from);
+		begun.hpage[i].oldest = atomic_load(&from->oldest);
+		begun.hpage[i].commits = atomic_load(&to->commits_ended);
+		begun.hpage[i].decommits = atomic_load(&to->decommits_ended);
+		begun.hpage[i].first = begun.hpage[i].commits == atomic_load(&to->commits_begun);
+		begun.hpage[i].alone = begun.hpage[i].decommits == atomic_load(&to->decommits_begun);
+	}
+	snapshot_begin_into(origin, into);
+	return begun;
+}
+
+/* What was known of the origin's hpages all the time is known of the picture's. */
+static unsigned int mark_picture(const struct snapshot *begun)
+{
+	const struct hpage_begun *hpage = begun->hpage;
+	unsigned int i, present = 0;
+	struct model *to;
+	u64 known_still;
+
+	for (i = 0; i < MODEL_HPAGES; i++, hpage++) {
+		to = &shared->client[begun->into].model[i];
+		known_still = still_known(&shared->client[begun->origin].model[i]);
+		if (!known_still || known_still != hpage->known)
+			continue;
+		if (known_still >> 32 == MARK_PRESENT) {
+			present++;
+			if (hpage->alone)
+				atomic_store(&to->known, known(MARK_PRESENT, hpage->decommits));
+		} else if (hpage->first) {
+			atomic_store(&to->known, known(MARK_ABSENT, hpage->commits + 1));
+		}
+	}
+	return present;
+}
+
+/* What is written to the origin from now on is in no picture that was taken. */
+static void limit_picture(const struct snapshot *begun)
+{
+	bool locked = client_lock(begun->origin);
+	struct model *from, *to;
+	unsigned int i;
+
+	for (i = 0; i < MODEL_HPAGES; i++) {
+		from = &shared->client[begun->origin].model[i];
+		to = &shared->client[begun->into].model[i];
+		to->picture.oldest = begun->hpage[i].oldest;
+		to->picture.newest = locked ? atomic_fetch_add(&from->generation, 1) : MAX_GENERATION;
+		to->picture.born = atomic_load(&to->generation);
+	}
+	if (locked)
+		client_unlock(begun->origin);
+}
+
+static unsigned int snapshot_made(const struct snapshot *begun)
+{
+	struct client *into = &shared->client[begun->into];
+	int none = 0;
+
+	limit_picture(begun);
+	if (!atomic_compare_exchange_strong(&into->origin, &none, begun->origin + 1) ||
+	    begun->doomed)
+		finding("a client that took part in a snapshot became a picture");
+	atomic_store(&into->related, true);
+	atomic_store(&shared->client[begun->origin].related, true);
+	return mark_picture(begun);
+}
+
+/* @ret is what the call returned.  Hpages that must be in the picture. */
+unsigned int snapshot_end(const struct snapshot *begun, long ret)
+{
+	unsigned int present = 0;
+	int client;
+
+	for (client = 0; begun->into == ANY_CLIENT && client < MAX_CLIENTS; client++)
+		snapshot_end_into(client);
+	if (begun->into < 0)
+		return 0;
+
+	if (!ret)
+		present = snapshot_made(begun);
+	else if (ret != -EFAULT)	/* then only the answer may have failed */
+		atomic_fetch_sub(&shared->client[begun->into].tried[begun->origin], 1);
+	snapshot_end_into(begun->into);
+	return present;
+}
+
+/* Has this program tried one at all? */
+bool snapshots_begun(void)
+{
+	return atomic_load(&shared->snapshots);
+}
+
+/* From now on what is seen in its pictures may be newer than they are. */
+void client_late_input(int client)
+{
+	atomic_store(&shared->client[client].late_input, true);
+}
+
+static u64 bit(int client)
+{
+	return 1ULL << client;
+}
+
+/* Clients whose picture this one may be. */
+static u64 origins(int client)
+{
+	int known_one = atomic_load(&shared->client[client].origin), other;
+	u64 mask = 0;
+
+	if (known_one)
+		return bit(known_one - 1);
+	for (other = 0; other < client_count(); other++)
+		if (atomic_load(&shared->client[client].tried[other]))
+			mask |= bit(other);
+	return mask;
+}
+
+/* Clients that may be a picture of this one. */
+u64 client_pictures(int client)
+{
+	u64 mask = 0;
+	int other;
+
+	for (other = 0; other < client_count(); other++)
+		if (origins(other) & bit(client))
+			mask |= bit(other);
+	return mask;
+}
+
+/* These clients, and all whose bytes may have come to them by snapshots. */
+static u64 with_origins(u64 mask)
+{
+	u64 before = 0;
+	int client;
+
+	while (mask != before) {
+		before = mask;
+		for (client = 0; client < client_count(); client++)
+			if (before & bit(client))
+				mask |= origins(client);
+	}
+	return mask;
+}
+
+static int client_of(u32 id)
+{
+	u32 number = (id - shared->first_id) & 0xffffff;
+
+	return number < MAX_CLIENTS ? (int)number : NO_CLIENT;
+}
+
+/* May memory of these clients hold bytes of the one with this id? */
+bool model_admits(u64 clients, u32 id)
+{
+	int owner = client_of(id);
+
+	return owner != NO_CLIENT &&
+	       (clients & bit(owner) || with_origins(clients) & bit(owner));
+}
+
+/*
+ * Why a stamp of this id and generation may not be seen in an hpage, of whose own
+ * stamps these may: NULL, or the reason.  Goes from picture to origin, as far as
+ * that is known, to the one who wrote it.
+ */
+const char *model_refuses(int client, u64 index, u32 id, u32 generation,
+			  struct span span)
+{
+	int owner = client_of(id), steps;
+	const struct model *model;
+
+	for (steps = 0; client != owner && steps < MAX_CLIENTS; steps++) {
+		model = model_of(client, index);
+		client = atomic_load(&shared->client[client].origin) - 1;
+		if (!model || client == NO_CLIENT)
+			return NULL;
+		if (span.oldest > model->picture.born)
+			return "bytes from before a decommit of the picture";
+		span.oldest = model->picture.oldest;
+		span.newest = atomic_load(&shared->client[client].late_input) ?
+			      MAX_GENERATION : model->picture.newest;
+	}
+	if (generation < span.oldest)
+		return "bytes from before a decommit";
+	if (generation > span.newest)
+		return steps ? "a write from after the snapshot" : "bytes nobody wrote";
+	return NULL;
 }

@@ -13,6 +13,9 @@
  *	a private one, seen shared	a private write reached the shared memory
  *	a forbidden one			written through a descriptor for reading
  *
+ * A snapshot has its origin's stamps too, those of its moment, until it gives the
+ * hpage back.
+ *
  * Threads race on purpose, so each rule is one that holds whatever the others
  * do; model.c says how.  What cannot be told is not told.
  *
@@ -192,18 +195,29 @@ bool cells_lock(unsigned int first, unsigned int count)
 	return true;
 }
 
-/* They are locked, and now show @count hpages of the client; or of nobody. */
-void cells_describe(unsigned int first, unsigned int count, int client, u64 index,
-		    bool private, bool readonly)
+/* They are locked, and now show @count hpages as one of these shows its first. */
+void cells_describe(unsigned int first, unsigned int count, const struct cell *as)
 {
+	const struct cell shown = *as;
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
-		cells[first + i].client = client;
-		cells[first + i].index = index + i;
-		cells[first + i].private = private;
-		cells[first + i].readonly = readonly;
+		cells[first + i].client = shown.client;
+		cells[first + i].inherited = shown.inherited;
+		cells[first + i].index = shown.index + i;
+		cells[first + i].private = shown.private;
+		cells[first + i].readonly = shown.readonly;
 	}
+}
+
+/* The client whose hpage it shows, NO_CLIENT when none or not known. */
+int cell_owner(const struct cell *cell)
+{
+	if (!cell->inherited)
+		return cell->client;
+	if (cell->inherited & (cell->inherited - 1))
+		return NO_CLIENT;
+	return __builtin_ctzll(cell->inherited);
 }
 
 /* Where in its base page a stamp is: all over it, the first and last word too. */
@@ -228,7 +242,7 @@ static long stamp_pages(struct cell *cell, char *base)
 {
 	/* A private one costs a fault each. */
 	unsigned int step = cell->private ? BASE_PAGES / 8 : 1, page;
-	u64 stamp = client_stamp(cell->client, cell->index, cell->private, false);
+	u64 stamp = client_stamp(cell_owner(cell), cell->index, cell->private, false);
 	int signal;
 
 	for (page = 0; page < BASE_PAGES; page += step) {
@@ -244,38 +258,67 @@ static long stamp_pages(struct cell *cell, char *base)
 long stamp_cell(unsigned int cell)
 {
 	long ret = -EAGAIN;
+	int owner;
 
 	if (!cell_hold(cell))
 		return ret;
-	if (cells[cell].client == NO_CLIENT) {
+	owner = cell_owner(&cells[cell]);
+	if (owner == NO_CLIENT) {
 		ret = -ENOENT;
-	} else if (client_lock(cells[cell].client)) {
+	} else if (client_lock(owner)) {
 		ret = stamp_pages(&cells[cell], cell_address(cell));
-		client_unlock(cells[cell].client);
+		client_unlock(owner);
 	}
 	cell_release(cell);
 	return ret;
 }
 
-/* A word that came from a page of this client's hpage, by whatever way. */
-void check_word(u64 word, int client, u64 index)
+/* A word that came from this hpage of one of these clients, by whatever way. */
+bool check_word(u64 word, u64 clients, u64 index)
 {
 	if (!word)
-		return;
-	if (STAMP_CLIENT(word) != client_id(client))
+		return true;
+	if (!model_admits(clients, STAMP_CLIENT(word)))
 		finding("bytes of another client: stamp %016llx in a page of client %06x",
-			(unsigned long long)word, client_id(client));
+			(unsigned long long)word, client_id(__builtin_ctzll(clients)));
 	else if (STAMP_HPAGE(word) != (index & 0xffff))
 		finding("bytes of another hpage: stamp %016llx in hpage %llu",
 			(unsigned long long)word, (unsigned long long)index);
+	else
+		return true;
+	return false;
 }
 
-static void check_stamp(u64 word, const struct cell *cell, u32 oldest, u32 newest)
+/* The clients of which it shows one. */
+static u64 shown_by(const struct cell *cell)
 {
-	if (!word)
-		return;
-	check_word(word, cell->client, cell->index);
-	if (cell->private)
+	return cell->inherited ? cell->inherited : 1ULL << cell->client;
+}
+
+/* NULL if one of the clients may show it. */
+static const char *refused(u64 word, const struct cell *cell, struct span span)
+{
+	u64 clients = shown_by(cell);
+	const char *why = NULL;
+	int client;
+
+	for (; clients; clients &= clients - 1) {
+		client = __builtin_ctzll(clients);
+		if (!model_admits(1ULL << client, STAMP_CLIENT(word)))
+			continue;
+		why = model_refuses(client, cell->index, STAMP_CLIENT(word),
+				    STAMP_GENERATION(word), span);
+		if (!why)
+			break;
+	}
+	return why;
+}
+
+static void check_stamp(u64 word, const struct cell *cell, struct span span)
+{
+	const char *why;
+
+	if (!word || !check_word(word, shown_by(cell), cell->index) || cell->private)
 		return;
 	if (STAMP_KIND(word) == STAMP_PRIVATE)
 		finding("a private write reached shared memory: stamp %016llx",
@@ -283,12 +326,11 @@ static void check_stamp(u64 word, const struct cell *cell, u32 oldest, u32 newes
 	else if (STAMP_KIND(word) == STAMP_FORBIDDEN)
 		finding("a write through a descriptor for reading: stamp %016llx",
 			(unsigned long long)word);
-	else if (STAMP_GENERATION(word) < oldest)
-		finding("bytes from before a decommit: stamp %016llx, oldest allowed %x",
-			(unsigned long long)word, oldest);
-	else if (STAMP_GENERATION(word) > newest)
-		finding("bytes nobody wrote: stamp %016llx",
-			(unsigned long long)word);
+	why = refused(word, cell, span);
+	if (why)
+		finding("%s: stamp %016llx in a page of client %06x, which has %x to %x",
+			why, (unsigned long long)word, client_id(cell->client),
+			span.oldest, span.newest);
 }
 
 /* Read every place where a stamp may be; 0 or the signal that ended it. */
@@ -325,20 +367,23 @@ long look_at_cell(unsigned int number, bool quiet)
 {
 	struct cell *cell = &cells[number], seen;
 	u64 words[MAX_BASE_PAGES];
-	u32 oldest = 0, newest = 0, seq = atomic_load(&cell->seq);
+	struct span span = { 0, MAX_GENERATION };
+	u32 seq = atomic_load(&cell->seq);
 	unsigned int page;
-	int signal;
+	int signal, owner;
 
 	seen.client = cell->client;
+	seen.inherited = cell->inherited;
 	seen.index = cell->index;
 	seen.private = cell->private;
 	if (seq % 2 || atomic_load(&cell->seq) != seq)
 		return -EAGAIN;
-	if (seen.client != NO_CLIENT)
-		oldest = model_oldest(seen.client, seen.index);
+	owner = cell_owner(&seen);
+	if (owner != NO_CLIENT)
+		span.oldest = model_oldest(owner, seen.index);
 	signal = read_stamps(cell_address(number), words);
-	if (seen.client != NO_CLIENT)
-		newest = model_generation(seen.client, seen.index);
+	if (owner != NO_CLIENT)
+		span.newest = model_generation(owner, seen.index);
 	/* It may have been another's meanwhile, then this says nothing. */
 	if (seen.client == NO_CLIENT || atomic_load(&cell->seq) != seq)
 		return signal ? -(200 + signal) : 0;
@@ -348,7 +393,7 @@ long look_at_cell(unsigned int number, bool quiet)
 	if (signal)
 		return -(200 + signal);
 	for (page = 0; page < BASE_PAGES && page < MAX_BASE_PAGES; page++)
-		check_stamp(words[page], &seen, oldest, newest);
+		check_stamp(words[page], &seen, span);
 	return 0;
 }
 
@@ -488,6 +533,14 @@ static bool sum_reports(struct holds *sum)
 	return all;
 }
 
+/* Copies that are still to be made are committed, but not used yet. */
+static bool adds_up(const struct holds *sum, bool all, u64 used, u64 kept)
+{
+	if (kept < sum->least || (used < sum->committed && !snapshots_begun()))
+		return false;
+	return !all || (used <= sum->committed && kept <= sum->most);
+}
+
 /* At a sync, in one process, when all have looked. */
 void oracle_check_pool(void)
 {
@@ -501,12 +554,11 @@ void oracle_check_pool(void)
 	for (tries = 0; tries < 100; tries++) {
 		used = pool_used();
 		kept = used + pool_reserved();
-		if (used >= sum.committed && kept >= sum.least &&
-		    (!all || (used == sum.committed && kept <= sum.most)))
+		if (adds_up(&sum, all, used, kept))
 			return;
 		usleep(10000);
 	}
-	finding("the clients hold %llu hpages and have %llu to %llu set aside or held, the pool says %llu and %llu",
+	finding("the clients hold %llu hpages, %llu to %llu with what is set aside, the pool says %llu and %llu",
 		(unsigned long long)sum.committed, (unsigned long long)sum.least,
 		(unsigned long long)sum.most, (unsigned long long)used,
 		(unsigned long long)kept);

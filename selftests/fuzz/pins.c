@@ -25,11 +25,11 @@ static long fill_pipe(struct pipe_slot *slot, unsigned int number, unsigned int 
 	const struct cell *cell = &cells[number];
 	struct iovec iov = { cell_address(number) + page * PAGE, PAGE };
 
-	if (slot->full || cell->client == NO_CLIENT)
+	if (slot->full || cell_owner(cell) == NO_CLIENT)
 		return -EBUSY;
 	if (!slot->ends[1] && pipe2(slot->ends, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	slot->client = cell->client;
+	slot->client = cell_owner(cell);
 	slot->index = cell->index;
 	slot->page = page;
 	if (vmsplice(slot->ends[1], &iov, 1, SPLICE_F_NONBLOCK) != (ssize_t)PAGE)
@@ -65,7 +65,7 @@ static long empty_pipe(struct pipe_slot *slot)
 	slot->full = false;
 	if (read(slot->ends[0], words, PAGE) != (ssize_t)PAGE)
 		return -errno;
-	check_word(words[place], slot->client, slot->index);
+	check_word(words[place], 1ULL << slot->client, slot->index);
 	return 0;
 }
 
@@ -109,6 +109,7 @@ static long register_cell(unsigned int number)
 		uring.ready = true;
 		uring.file = memfd_create("stamps", MFD_CLOEXEC);
 	}
+	client_late_input(cell->client);
 	ret = io_uring_register_buffers(&uring.ring, &iov, 1);
 	uring.registered = !ret;
 	uring.client = cell->client;
