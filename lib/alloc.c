@@ -91,14 +91,13 @@ static void *alloc_large(struct sp_node *node, size_t size, size_t align)
 
 /* ---- malloc ------------------------------------------------------------- */
 
-/* Chunks begin on a unit: a class whose size is a multiple of @align will do. */
+/*
+ * Chunks begin on a unit: a class whose size is a multiple of @align will do.  That of
+ * a multiple is one, for the steps between classes are powers of two.
+ */
 static inline unsigned int aligned_class(size_t size, size_t align)
 {
-	unsigned int class = sp_class_of(size > align ? size : align);
-
-	while (class < SP_CLASSES && sp_class_size(class) % align)
-		class++;
-	return class;
+	return sp_class_of(sp_round_up(size + !size, align));
 }
 
 /* Does a class serve it, and which?  The caller's bytes and our own. */

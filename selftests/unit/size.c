@@ -33,4 +33,12 @@ TEST(every_power_of_two_from_16_on_is_a_class)
 		EXPECT_EQ(size, sp_class_size(sp_class_of(size)));
 }
 
+/* What aligned_alloc() rests on. */
+TEST(the_class_of_a_multiple_of_an_alignment_is_one_too)
+{
+	for (size_t align = SP_ALIGN; align <= SP_UNIT; align *= 2)
+		for (size_t size = align; size <= SP_MEDIUM_MAX; size += align)
+			ASSERT_EQ(0, sp_class_size(sp_class_of(size)) % align);
+}
+
 TEST_HARNESS_MAIN
