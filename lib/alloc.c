@@ -324,6 +324,12 @@ size_t slabpool_usable_size(const void *ptr)
 	return ptr ? sp_chunk_of(ptr)->size : 0;
 }
 
+/*
+ * Did an object ever stay in more than twice its size, for lack of memory for a smaller
+ * one?  Relaxed: whoever frees that object came by it behind the realloc().
+ */
+static _Atomic bool some_are_roomy;
+
 void slabpool_free_sized(void *ptr, size_t size)
 {
 	size_t room = slabpool_usable_size(ptr), tail = sp_secure.tail;
@@ -331,7 +337,8 @@ void slabpool_free_sized(void *ptr, size_t size)
 	if (!ptr)
 		return;
 	/* As far as realloc() lets an object stay where it is; tiny ones too. */
-	if (size > room || (size + tail < (room + tail) / 2 && room + tail > SP_ALIGN))
+	if (size > room || (size + tail < (room + tail) / 2 && room + tail > SP_ALIGN &&
+			    !atomic_load_explicit(&some_are_roomy, memory_order_relaxed)))
 		sp_fatal_wrong_size(ptr, size, room);
 	slabpool_free(ptr);
 }
@@ -375,6 +382,7 @@ void *slabpool_realloc(void *ptr, size_t size)
 	saved = errno;
 	p = alloc(size, CALLER);
 	if (!p && size <= room) {
+		atomic_store_explicit(&some_are_roomy, true, memory_order_relaxed);
 		errno = saved;	/* smaller always succeeds */
 		return ptr;
 	}

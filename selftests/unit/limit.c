@@ -75,6 +75,9 @@ TEST(an_object_can_always_be_made_smaller)
 		EXPECT_EQ(i + 1, *((unsigned char *)p[i] + 4999));
 	}
 	EXPECT_EQ(0, errno);
+	/* Wherever it is, that is its size now. */
+	for (int i = 0; i < n; i++)
+		slabpool_free_sized(p[i], 5000);
 }
 
 TEST(a_small_address_space_is_enough)
