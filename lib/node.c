@@ -596,13 +596,14 @@ bool sp_node_give_large(struct sp_chunk *chunk, const void *ptr)
 	return ours;
 }
 
-void sp_node_counts(struct sp_node *node, uint64_t *unused, uint64_t *active,
-		    uint64_t *orphans)
+void sp_node_counts(struct sp_node *node, struct sp_node_counts *counts)
 {
 	sp_lock(&node->lock);
-	*unused = node->decay.total * SP_HPAGE;
-	*active = node->active;
-	*orphans = node->norphans;
+	*counts = (struct sp_node_counts){
+		.unused = node->decay.total * SP_HPAGE,
+		.active = node->active,
+		.orphans = node->norphans,
+	};
 	sp_unlock(&node->lock);
 }
 

@@ -34,6 +34,11 @@ struct sp_node {
 	uint64_t norphans;
 } __attribute__((aligned(SP_CACHE_LINE)));
 
+struct sp_node_counts {
+	uint64_t unused, active;	/* bytes */
+	uint64_t orphans;
+};
+
 extern struct sp_node sp_nodes[SP_MAX_NODES];
 extern struct sp_lock sp_purge_lock;	/* held by the one purge under way */
 
@@ -77,9 +82,7 @@ size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all);
 /* Nanoseconds until the next purge has work; UINT64_MAX: nothing is unused. */
 uint64_t sp_node_next_purge(struct sp_node *node, uint64_t now_ns);
 
-/* Bytes unused and active. */
-void sp_node_counts(struct sp_node *node, uint64_t *unused, uint64_t *active,
-		    uint64_t *orphans);
+void sp_node_counts(struct sp_node *node, struct sp_node_counts *counts);
 
 /* In the child of a fork, all locks held: forget the ready hpages. */
 void sp_node_drop_ready(struct sp_node *node, uint64_t decay_ms);

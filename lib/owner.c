@@ -266,12 +266,12 @@ bool sp_owner_watching(struct sp_node *node)
 
 void sp_owner_reclaim(struct sp_node *node, uint64_t most)
 {
-	uint64_t unused, active, orphans;
+	struct sp_node_counts counts;
 
 	/* Once each: those that still own something come back to the list. */
-	sp_node_counts(node, &unused, &active, &orphans);
-	if (most > orphans)
-		most = orphans;
+	sp_node_counts(node, &counts);
+	if (most > counts.orphans)
+		most = counts.orphans;
 	while (most--) {
 		struct sp_cache *cache = NULL;
 

@@ -31,14 +31,14 @@ static void collect(struct slabpool_stats *stats)
 		.fork_copies = sp_fork_copies(),
 	};
 	for (int id = 0; id < SP_MAX_NODES; id++) {
-		uint64_t unused, active, orphans;
+		struct sp_node_counts node;
 
 		if (!sp_node_get(id))
 			continue;
-		sp_node_counts(sp_node_get(id), &unused, &active, &orphans);
-		stats->unused += unused;
-		stats->active += active;
-		stats->orphans += orphans;
+		sp_node_counts(sp_node_get(id), &node);
+		stats->unused += node.unused;
+		stats->active += node.active;
+		stats->orphans += node.orphans;
 	}
 }
 

@@ -27,12 +27,12 @@ static _Atomic uint64_t taken_over;
 
 static void *take_over_always(void *node)
 {
-	uint64_t unused, active, orphans;
+	struct sp_node_counts counts;
 
 	while (!atomic_load(&stop)) {
 		sp_owner_take_over(node, true);
-		sp_node_counts(node, &unused, &active, &orphans);
-		taken_over += orphans;
+		sp_node_counts(node, &counts);
+		taken_over += counts.orphans;
 		sp_owner_reclaim(node, UINT64_MAX);
 	}
 	return NULL;
