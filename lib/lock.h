@@ -9,7 +9,8 @@
  *	INIT	the first call
  *	REGION	the table of regions
  *	OWNER	one taker-over of caches at a time
- *	PURGE	one purge of ready hpages at a time, its decommits included
+ *	PURGE	one purge of ready hpages at a time, its decommits included, and the
+ *		commit that it makes room for
  *	NODE	a node heap: its hpages, chunks and ownerless caches; lower node
  *		numbers first
  *	SPACE	the window's address space

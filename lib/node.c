@@ -162,16 +162,15 @@ static struct sp_hpage *pop_ready(struct sp_node *node)
 	return hpage;
 }
 
-size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all)
+/*
+ * The purge lock is held, also during the decommit: who is short of memory must
+ * find what another one is just giving back.
+ */
+static size_t purge(struct sp_node *node, uint64_t now_ns, bool all)
 {
 	struct sp_extent extents[PURGE_BATCH];
 	size_t given = 0, n;
 
-	/*
-	 * Alone, also during the decommit: who is short of memory must find what
-	 * another one is just giving back.
-	 */
-	sp_lock(&sp_purge_lock);
 	do {
 		uint64_t stay;
 
@@ -193,6 +192,15 @@ size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all)
 			sp_space_give(&extents[i]);
 		given += n * SP_HPAGE;
 	} while (n == PURGE_BATCH);
+	return given;
+}
+
+size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all)
+{
+	size_t given;
+
+	sp_lock(&sp_purge_lock);
+	given = purge(node, now_ns, all);
 	sp_unlock(&sp_purge_lock);
 	return given;
 }
@@ -221,13 +229,6 @@ void sp_node_drop_ready(struct sp_node *node, uint64_t decay_ms)
 
 /* ---- growing ------------------------------------------------------------ */
 
-static void purge_all_nodes(void)
-{
-	for (int id = 0; id < SP_MAX_NODES; id++)
-		if (sp_node_get(id))
-			sp_node_purge(&sp_nodes[id], 0, true);
-}
-
 static int take_from(const struct sp_backend *source, struct sp_node *node,
 		     size_t hpages, size_t align, enum sp_touch touch,
 		     struct sp_extent *extent)
@@ -237,13 +238,27 @@ static int take_from(const struct sp_backend *source, struct sp_node *node,
 	if (err)
 		return err;
 	err = sp_space_commit(extent, touch);
-	/* Over the limit, or the source is empty: our own reserve first. */
-	if (err) {
-		purge_all_nodes();
-		err = sp_space_commit(extent, touch);
-	}
 	if (err)
 		sp_space_give(extent);
+	return err;
+}
+
+/*
+ * Over the limit, no addresses, or the source is empty: our own reserve first.
+ * Nobody adds to that meanwhile, who could take what it gives.
+ */
+static int take_reserve(const struct sp_backend *source, struct sp_node *node,
+			size_t hpages, size_t align, enum sp_touch touch,
+			struct sp_extent *extent)
+{
+	int err;
+
+	sp_lock(&sp_purge_lock);
+	for (int id = 0; id < SP_MAX_NODES; id++)
+		if (sp_node_get(id))
+			purge(&sp_nodes[id], 0, true);
+	err = take_from(source, node, hpages, align, touch, extent);
+	sp_unlock(&sp_purge_lock);
 	return err;
 }
 
@@ -256,6 +271,8 @@ static int take_committed(struct sp_node *node, size_t hpages, size_t align,
 
 	for (size_t i = 0; (source = sp_space_source_at(i)); i++) {
 		err = take_from(source, node, hpages, align, touch, extent);
+		if (err)
+			err = take_reserve(source, node, hpages, align, touch, extent);
 		if (!err || err == -EDQUOT)
 			return err;
 	}

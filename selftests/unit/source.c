@@ -149,4 +149,20 @@ TEST_F(source, failing_at_every_nth_commit_loses_nothing)
 	}
 }
 
+TEST(addresses_that_unused_hpages_hold_are_not_missing)
+{
+	struct sp_chunk *chunk;
+	struct sp_node *node;
+
+	sp_node_init(1, 10000);
+	node = sp_node_get(0);
+	ASSERT_EQ(0, sp_space_init(16 * SP_HPAGE, 0, false));
+	sp_space_set_source(&sp_backend_thp);
+	chunk = huge(node, 10);
+	ASSERT_NE(NULL, chunk);
+	EXPECT_TRUE(sp_node_give_large(chunk, chunk->addr));
+	EXPECT_NE(NULL, huge(node, 12));
+	EXPECT_TRUE(sp_node_check(node));
+}
+
 TEST_HARNESS_MAIN
