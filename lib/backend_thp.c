@@ -76,9 +76,7 @@ static int commit(const struct sp_extent *extent, enum sp_touch touch)
 		sp_sys_advise(extent->addr, extent->size, MADV_NOHUGEPAGE);
 	if (touch != SP_TOUCH_ALL)
 		return 0;
-	err = sp_sys_advise(extent->addr, extent->size, MADV_POPULATE_WRITE);
-	if (err == -EINVAL)
-		return 0;	/* before Linux 5.14: the caller's touch does it */
+	err = sp_sys_populate(extent->addr, extent->size);
 	if (err)
 		decommit(extent, 1);
 	return err;

@@ -94,6 +94,18 @@ int sp_sys_advise(void *addr, size_t size, int advice)
 	return (int)result(madvise(addr, size, advice), saved);
 }
 
+int sp_sys_populate(void *addr, size_t size)
+{
+	int err = sp_sys_advise(addr, size, MADV_POPULATE_WRITE);
+
+	if (err != -EINVAL)
+		return err;
+	/* Before Linux 5.14.  Each page is written, and nothing is changed. */
+	for (size_t at = 0; at < size; at += 4 * SP_KIB)
+		atomic_fetch_add_explicit((_Atomic char *)addr + at, 0, memory_order_relaxed);
+	return 0;
+}
+
 int sp_sys_bind(void *addr, size_t size, int node, bool strict)
 {
 	unsigned long mask[SP_MAX_NODES / (8 * sizeof(long)) + 1] = { 0 };

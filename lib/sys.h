@@ -19,6 +19,8 @@ int sp_sys_unmap(void *addr, size_t size);
 int sp_sys_protect_rw(void *addr, size_t size);
 int sp_sys_move(void *from, void *to, size_t size);
 int sp_sys_advise(void *addr, size_t size, int advice);
+/* Anonymous memory that others may write to meanwhile: no fault follows. */
+int sp_sys_populate(void *addr, size_t size);
 /* New pages of the range come from @node; not strict: or from another one. */
 int sp_sys_bind(void *addr, size_t size, int node, bool strict);
 

@@ -3,7 +3,12 @@
  * A source that runs out or fails, seen from the node heap: a stand-in in front
  * of the thp source that refuses commits on demand.
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "node.h"
 #include "kselftest_harness.h"
@@ -163,6 +168,39 @@ TEST(addresses_that_unused_hpages_hold_are_not_missing)
 	EXPECT_TRUE(sp_node_give_large(chunk, chunk->addr));
 	EXPECT_NE(NULL, huge(node, 12));
 	EXPECT_TRUE(sp_node_check(node));
+}
+
+/* MADV_POPULATE_WRITE is an unknown advice from now on, as before Linux 5.14. */
+static int forget_populate(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_POPULATE_WRITE, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(code), code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+TEST(where_the_kernel_cannot_populate_pages_are_touched)
+{
+	unsigned char resident[SP_HPAGE / 4096];
+	struct sp_extent extent;
+
+	sp_node_init(1, 10000);
+	ASSERT_EQ(0, sp_space_init(16 * SP_HPAGE, 0, false));
+	sp_space_set_source(&sp_backend_thp);
+	ASSERT_EQ(0, forget_populate());
+	ASSERT_EQ(0, sp_space_take(&sp_backend_thp, 1, SP_HPAGE, 0, &extent));
+	ASSERT_EQ(0, sp_space_commit(&extent, SP_TOUCH_ALL));
+	ASSERT_EQ(0, mincore(extent.addr, SP_HPAGE, resident));
+	for (size_t i = 0; i < ARRAY_SIZE(resident); i++)
+		ASSERT_TRUE(resident[i] & 1);
 }
 
 TEST_HARNESS_MAIN
