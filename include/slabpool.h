@@ -182,6 +182,11 @@ SLABPOOL_API int slabpool_region_query(const void *addr,
  *	because the pool could not supply them
  * @fork_copies: forks of this process whose child copied the heap at once because
  *	there was no snapshot (fork:snapshot on the device only)
+ * @stock: bytes of @unused that are populated: growth into them is neither a system
+ *	call nor a fault
+ * @stock_hits: hpages needed for objects up to 2 MiB that were there so
+ * @stock_misses: those that were not: the caller waited for the kernel
+ * @stock_fills: hpages that the library's thread populated ahead of demand
  */
 struct slabpool_stats {
 	uint64_t committed;
@@ -198,6 +203,10 @@ struct slabpool_stats {
 	uint64_t orphans;
 	uint64_t fork_fallbacks;
 	uint64_t fork_copies;
+	uint64_t stock;
+	uint64_t stock_hits;
+	uint64_t stock_misses;
+	uint64_t stock_fills;
 };
 
 /**

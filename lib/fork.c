@@ -118,6 +118,7 @@ static void in_child(void)
 			continue;
 		if (copying)
 			sp_node_drop_ready(&sp_nodes[id], sp_conf.decay_ms);
+		sp_node_fork_child(&sp_nodes[id]);
 		sp_owner_fork_child(&sp_nodes[id]);
 	}
 	if (heap)

@@ -101,6 +101,11 @@ void sp_hpage_give(struct sp_hpage *hpage, unsigned int at, unsigned int n)
 	hpage->longest = (uint16_t)longest_free(hpage->used);
 }
 
+bool sp_hpage_is_clean(const struct sp_hpage *hpage)
+{
+	return !any_set(hpage->dirty, 0, SP_UNITS);
+}
+
 bool sp_hpage_check(const struct sp_hpage *hpage)
 {
 	unsigned int n = 0;

@@ -47,6 +47,8 @@ int sp_hpage_find(const struct sp_hpage *hpage, unsigned int n, unsigned int ali
 bool sp_hpage_take(struct sp_hpage *hpage, unsigned int at, unsigned int n);
 /* Give back units that are taken; they count as dirty from now on. */
 void sp_hpage_give(struct sp_hpage *hpage, unsigned int at, unsigned int n);
+/* Does all of it read zero? */
+bool sp_hpage_is_clean(const struct sp_hpage *hpage);
 /* Do the equations hold? */
 bool sp_hpage_check(const struct sp_hpage *hpage);
 

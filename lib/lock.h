@@ -10,7 +10,7 @@
  *	REGION	the table of regions
  *	OWNER	one taker-over of caches at a time
  *	PURGE	one purge of ready hpages at a time, its decommits included, and the
- *		commit that it makes room for
+ *		commit that it makes room for; or one addition to a stock
  *	NODE	a node heap: its hpages, chunks and ownerless caches; lower node
  *		numbers first
  *	SPACE	the window's address space

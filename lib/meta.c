@@ -3,12 +3,13 @@
 #include "sys.h"
 
 #define STEP	(256 * SP_KIB)	/* made writable at a time; touched as used */
+#define AHEAD	(64 * SP_KIB)	/* touched at a time when that is asked for; whole pages */
 
 struct sp_lock sp_meta_lock = SP_LOCK_INIT(SP_RANK_META);
 
 /* All guarded by sp_meta_lock. */
 static char *base;
-static size_t reserved, writable, used;
+static size_t reserved, writable, populated, used;
 
 int sp_meta_init(size_t size)
 {
@@ -43,6 +44,23 @@ void *sp_meta_alloc(size_t size)
 	}
 	sp_unlock(&sp_meta_lock);
 	return p;
+}
+
+/* The lock is not held while the kernel clears: nothing shrinks meanwhile. */
+void sp_meta_populate(size_t size)
+{
+	size_t from, to;
+
+	sp_lock(&sp_meta_lock);
+	to = sp_round_up(used + size, AHEAD);
+	from = populated > used ? populated : used & ~(AHEAD - 1);
+	if (to > from && extend(to))
+		populated = to;
+	else
+		to = from;
+	sp_unlock(&sp_meta_lock);
+	if (to > from)
+		sp_sys_populate(base + from, to - from);
 }
 
 size_t sp_meta_bytes(void)

@@ -15,6 +15,8 @@ extern struct sp_lock sp_meta_lock;
 int sp_meta_init(size_t size);
 /* Zeroed, aligned to a cache line; NULL when memory is out. */
 void *sp_meta_alloc(size_t size);
+/* The next @size bytes to be taken shall cost no fault; the background thread alone. */
+void sp_meta_populate(size_t size);
 /* Bytes taken from the kernel. */
 size_t sp_meta_bytes(void);
 

@@ -7,6 +7,7 @@
 #include "sys.h"
 
 #define PURGE_BATCH	64	/* hpages given back with one system call */
+#define META_OF_HPAGE	(64 * sizeof(struct sp_chunk))	/* more is rarely needed */
 
 struct sp_node sp_nodes[SP_MAX_NODES];
 struct sp_lock sp_purge_lock = SP_LOCK_INIT(SP_RANK_PURGE);
@@ -36,6 +37,7 @@ void sp_node_init(uint64_t nodes, uint64_t decay_ms)
 			for (int b = 0; b < SP_BUCKETS; b++)
 				sp_list_init(&node->buckets[kind][b]);
 		sp_decay_init(&node->decay, decay_ms, now);
+		sp_stock_init(&node->stock);
 	}
 }
 
@@ -138,16 +140,21 @@ static int find_run(struct sp_node *node, enum sp_kind kind, unsigned int units,
 static void make_ready(struct sp_node *node, struct sp_hpage *hpage, uint64_t now)
 {
 	hpage->state = SP_HPAGE_READY;
-	sp_list_push(&node->ready, &hpage->link);
+	if (hpage->resident)
+		sp_list_push(&node->ready, &hpage->link);
+	else
+		sp_list_push_tail(&node->ready, &hpage->link);
+	node->resident += hpage->resident;
 	sp_space_mark_ready(hpage, true);
 	sp_decay_add(&node->decay, now, 1);
 }
 
 /* On its way: whoever holds the lock next must not take it for memory in use. */
-static void unready(struct sp_hpage *hpage)
+static void unready(struct sp_node *node, struct sp_hpage *hpage)
 {
 	hpage->state = SP_HPAGE_FREE;
 	sp_list_remove(&hpage->link);
+	node->resident -= hpage->resident;
 	sp_space_mark_ready(hpage, false);
 }
 
@@ -157,7 +164,7 @@ static struct sp_hpage *pop_ready(struct sp_node *node)
 
 	if (sp_list_empty(&node->ready))
 		return NULL;
-	unready(hpage);
+	unready(node, hpage);
 	sp_decay_reuse(&node->decay, 1);
 	return hpage;
 }
@@ -172,19 +179,24 @@ static size_t purge(struct sp_node *node, uint64_t now_ns, bool all)
 	size_t given = 0, n;
 
 	do {
-		uint64_t stay;
+		uint64_t stay, resident;
 
 		n = 0;
 		sp_lock(&node->lock);
 		stay = all ? 0 : sp_decay_limit(&node->decay, now_ns);
+		resident = node->resident;
 		while (n < PURGE_BATCH && node->decay.total > stay) {
 			struct sp_hpage *hpage = container_of(node->ready.prev,
 							      struct sp_hpage, link);
 
-			unready(hpage);
+			unready(node, hpage);
 			sp_decay_purged(&node->decay, 1);
 			extents[n++] = sp_space_extent(hpage, 1, node->id);
 		}
+		if (all)
+			sp_stock_init(&node->stock);
+		else
+			sp_stock_shrink(&node->stock, resident - node->resident, node->resident);
 		sp_unlock(&node->lock);
 		if (n)
 			sp_space_decommit(extents, n);
@@ -227,6 +239,11 @@ void sp_node_drop_ready(struct sp_node *node, uint64_t decay_ms)
 	sp_decay_init(&node->decay, decay_ms, sp_sys_now_ns());
 }
 
+void sp_node_fork_child(struct sp_node *node)
+{
+	sp_stock_init(&node->stock);
+}
+
 /* ---- growing ------------------------------------------------------------ */
 
 static int take_from(const struct sp_backend *source, struct sp_node *node,
@@ -245,7 +262,7 @@ static int take_from(const struct sp_backend *source, struct sp_node *node,
 
 /*
  * Over the limit, no addresses, or the source is empty: our own reserve first.
- * Nobody adds to that meanwhile, who could take what it gives.
+ * Nobody adds to it meanwhile, and what is just being added is waited for.
  */
 static int take_reserve(const struct sp_backend *source, struct sp_node *node,
 			size_t hpages, size_t align, enum sp_touch touch,
@@ -262,16 +279,19 @@ static int take_reserve(const struct sp_backend *source, struct sp_node *node,
 	return err;
 }
 
-/* The best source first, each time: its pool may have been filled again. */
+/*
+ * The best source first, each time: its pool may have been filled again.
+ * @modest: not at the reserve's cost, of which it shall be a part.
+ */
 static int take_committed(struct sp_node *node, size_t hpages, size_t align,
-			  enum sp_touch touch, struct sp_extent *extent)
+			  enum sp_touch touch, bool modest, struct sp_extent *extent)
 {
 	const struct sp_backend *source;
 	int err = -ENOMEM;
 
 	for (size_t i = 0; (source = sp_space_source_at(i)); i++) {
 		err = take_from(source, node, hpages, align, touch, extent);
-		if (err)
+		if (err && !modest)
 			err = take_reserve(source, node, hpages, align, touch, extent);
 		if (!err || err == -EDQUOT)
 			return err;
@@ -279,12 +299,13 @@ static int take_committed(struct sp_node *node, size_t hpages, size_t align,
 	return err;
 }
 
-/* An hpage nobody else sees yet, committed.  No lock held. */
-static int grow(struct sp_node *node, enum sp_touch touch, struct sp_hpage **grown)
+/* An hpage nobody else sees yet, committed.  No lock of a node held. */
+static int grow(struct sp_node *node, enum sp_touch touch, bool modest,
+		struct sp_hpage **grown)
 {
 	struct sp_extent extent;
 	struct sp_hpage *hpage;
-	int err = take_committed(node, 1, SP_HPAGE, touch, &extent);
+	int err = take_committed(node, 1, SP_HPAGE, touch, modest, &extent);
 
 	if (err)
 		return err;
@@ -300,7 +321,7 @@ static int grow(struct sp_node *node, enum sp_touch touch, struct sp_hpage **gro
 int sp_node_first_hpage(struct sp_node *node)
 {
 	struct sp_hpage *hpage;
-	int err = grow(node, SP_TOUCH_SMALL, &hpage);
+	int err = grow(node, SP_TOUCH_SMALL, false, &hpage);
 
 	if (err)
 		return err;
@@ -312,7 +333,7 @@ int sp_node_first_hpage(struct sp_node *node)
 	return 0;
 }
 
-/* Touch what a huge object's owner left untouched.  No lock held. */
+/* Touch what a huge object's owner left untouched.  No lock of a node held. */
 static bool make_resident(struct sp_node *node, struct sp_hpage *hpage)
 {
 	struct sp_extent extent = sp_space_extent(hpage, 1, node->id);
@@ -335,13 +356,99 @@ static struct sp_hpage *obtain(struct sp_node *node)
 	struct sp_hpage *hpage = pop_ready(node);
 	int err = 0;
 
-	if (!hpage || !hpage->resident) {
-		sp_unlock(&node->lock);
-		if (!hpage || !make_resident(node, hpage))
-			err = grow(node, SP_TOUCH_ALL, &hpage);
-		sp_lock(&node->lock);
+	if (hpage && hpage->resident) {
+		node->hits++;
+		return hpage;
 	}
+	node->misses++;
+	sp_stock_miss(&node->stock);
+	sp_unlock(&node->lock);
+	sp_reclaim_hurry();
+	if (!hpage || !make_resident(node, hpage))
+		err = grow(node, SP_TOUCH_ALL, false, &hpage);
+	sp_lock(&node->lock);
 	return err ? NULL : hpage;
+}
+
+/* ---- the stock ---------------------------------------------------------- */
+
+/* An hpage that is ready but not resident, off the list; NULL: there is none. */
+static struct sp_hpage *take_untouched(struct sp_node *node)
+{
+	struct sp_hpage *hpage = container_of(node->ready.prev, struct sp_hpage, link);
+
+	if (sp_list_empty(&node->ready) || hpage->resident)
+		return NULL;
+	unready(node, hpage);
+	sp_decay_reuse(&node->decay, 1);
+	return hpage;
+}
+
+/*
+ * One hpage, if it is still missing.  Under the purge lock, so that neither a fork
+ * nor who is short of memory comes in between.  -errno: there is none to be had.
+ */
+static int add_to_stock(struct sp_node *node, uint64_t now)
+{
+	struct sp_hpage *hpage;
+	bool missing;
+	int err = 0;
+
+	sp_lock(&node->lock);
+	missing = node->resident < node->stock.target;
+	hpage = missing ? take_untouched(node) : NULL;
+	sp_unlock(&node->lock);
+	if (!missing)
+		return 0;
+	if (!hpage || !make_resident(node, hpage))
+		err = grow(node, SP_TOUCH_ALL, true, &hpage);
+	sp_lock(&node->lock);
+	if (err) {
+		sp_stock_init(&node->stock);
+	} else {
+		make_ready(node, hpage, now);
+		node->fills++;
+	}
+	sp_unlock(&node->lock);
+	return err;
+}
+
+/* The lock is held.  Where nothing may stay unused, nothing is kept ready either. */
+static uint32_t most_in_stock(const struct sp_node *node)
+{
+	uint64_t share = node->active / SP_HPAGE / SP_STOCK_SHARE;
+
+	if (node->decay.step_ns == 0)
+		return 0;
+	return share < SP_STOCK_MAX ? (uint32_t)share : SP_STOCK_MAX;
+}
+
+uint64_t sp_node_fill_stock(struct sp_node *node, uint64_t now)
+{
+	struct sp_stock *stock = &node->stock;
+	uint32_t target = 0, missing = 0;
+	uint64_t next;
+	int err = 0;
+
+	sp_lock(&node->lock);
+	if (sp_stock_due(stock, now)) {
+		sp_stock_look(stock, now, node->resident, most_in_stock(node));
+		target = stock->target;
+		if (target > node->resident)
+			missing = target - (uint32_t)node->resident;
+	}
+	next = stock->next_ns;
+	sp_unlock(&node->lock);
+	if (missing)
+		sp_meta_populate(target * META_OF_HPAGE);
+	while (missing-- && !err) {
+		sp_lock(&sp_purge_lock);
+		err = add_to_stock(node, now);
+		sp_unlock(&sp_purge_lock);
+	}
+	if (err || next == UINT64_MAX)
+		return UINT64_MAX;
+	return next > now ? next - now : 0;
 }
 
 /* ---- chunks ------------------------------------------------------------- */
@@ -434,25 +541,29 @@ struct sp_chunk *sp_node_take_chunk(struct sp_node *node, enum sp_kind kind,
 	return chunk;
 }
 
-/* Adjoining ready hpages; the lock is held. */
+/*
+ * Adjoining ready hpages; the lock is held.  Not at the cost of the stock: the owner
+ * of a huge object may never touch it all.
+ */
 static bool take_ready_huge(struct sp_node *node, struct sp_chunk *chunk, size_t hpages,
 			    size_t align)
 {
 	struct sp_hpage *first = NULL;
 
-	if (node->decay.total >= hpages)
+	if (node->decay.total >= hpages + node->stock.target)
 		first = sp_space_find_ready(hpages, align, node->id);
 	if (!first)
 		return false;
+	chunk->zero = true;
 	for (size_t i = 0; i < hpages; i++) {
 		struct sp_hpage *hpage = sp_space_hpage(first->addr + i * SP_HPAGE);
 
-		unready(hpage);
+		unready(node, hpage);
 		hpage->state = SP_HPAGE_HUGE;
+		chunk->zero = chunk->zero && sp_hpage_is_clean(hpage);
 	}
 	sp_decay_reuse(&node->decay, (uint32_t)hpages);
 	chunk->addr = first->addr;
-	chunk->zero = false;
 	return true;
 }
 
@@ -461,7 +572,7 @@ static bool take_fresh_huge(struct sp_node *node, struct sp_chunk *chunk, size_t
 {
 	struct sp_extent extent;
 
-	if (take_committed(node, hpages, align, SP_TOUCH_LAZY, &extent))
+	if (take_committed(node, hpages, align, SP_TOUCH_LAZY, false, &extent))
 		return false;
 	for (size_t i = 0; i < hpages; i++) {
 		struct sp_hpage *hpage = sp_space_hpage(extent.addr + i * SP_HPAGE);
@@ -620,19 +731,25 @@ void sp_node_counts(struct sp_node *node, struct sp_node_counts *counts)
 		.unused = node->decay.total * SP_HPAGE,
 		.active = node->active,
 		.orphans = node->norphans,
+		.resident = node->resident * SP_HPAGE,
+		.hits = node->hits,
+		.misses = node->misses,
+		.fills = node->fills,
 	};
 	sp_unlock(&node->lock);
 }
 
 bool sp_node_check(struct sp_node *node)
 {
-	uint64_t ready = 0;
+	uint64_t ready = 0, resident = 0;
 	bool ok = true;
 
 	sp_lock(&node->lock);
-	for (struct sp_list *l = node->ready.next; l != &node->ready; l = l->next)
+	for (struct sp_list *l = node->ready.next; l != &node->ready; l = l->next) {
 		ready++;
-	ok = ready == node->decay.total;
+		resident += container_of(l, struct sp_hpage, link)->resident;
+	}
+	ok = ready == node->decay.total && resident == node->resident;
 	for (int kind = 0; kind < SP_KINDS; kind++) {
 		for (unsigned int b = 0; b < SP_BUCKETS; b++) {
 			struct sp_list *list = &node->buckets[kind][b];

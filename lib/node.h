@@ -7,7 +7,8 @@
  * from the smallest bucket that surely fits, fullest hpage first, so that the
  * others can empty (TEMERAIRE, Hunter et al., OSDI 2021).  An empty hpage goes
  * to the ready list, newest first, from where it is used again or given back by
- * decay.
+ * decay.  While the heap grows the background thread adds populated ones there,
+ * the stock, so that no caller waits for the kernel; they decay like the others.
  */
 #ifndef SP_NODE_H
 #define SP_NODE_H
@@ -16,6 +17,7 @@
 #include "decay.h"
 #include "list.h"
 #include "lock.h"
+#include "stock.h"
 
 #define SP_BUCKETS	29
 
@@ -24,19 +26,25 @@ struct sp_node {
 	int id;
 	struct sp_list buckets[SP_KINDS][SP_BUCKETS];
 	uint32_t filled[SP_KINDS];	/* bit b: buckets[kind][b] is not empty */
-	struct sp_list ready;		/* newest first */
+	struct sp_list ready;		/* newest first, not resident ones last */
 	struct sp_decay decay;		/* of the ready ones */
+	struct sp_stock stock;		/* how many should be resident */
+	uint64_t resident;		/* how many are */
 	struct sp_list chunks;		/* unused descriptors */
 	struct sp_list owned;		/* caches of watched threads, see owner.h */
 	struct sp_list orphans;		/* caches whose thread is gone or idle */
 	struct sp_list spare;		/* caches that own nothing */
 	uint64_t active;		/* bytes in chunks and huge objects */
 	uint64_t norphans;
+	uint64_t hits, misses, fills;	/* see struct sp_node_counts */
 } __attribute__((aligned(SP_CACHE_LINE)));
 
 struct sp_node_counts {
 	uint64_t unused, active;	/* bytes */
 	uint64_t orphans;
+	uint64_t resident;		/* of the unused bytes */
+	uint64_t hits, misses;		/* hpages needed: were they ready and resident? */
+	uint64_t fills;			/* hpages made so ahead of demand */
 };
 
 extern struct sp_node sp_nodes[SP_MAX_NODES];
@@ -82,10 +90,18 @@ size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all);
 /* Nanoseconds until the next purge has work; UINT64_MAX: nothing is unused. */
 uint64_t sp_node_next_purge(struct sp_node *node, uint64_t now_ns);
 
+/*
+ * Keep populated hpages ready while the heap grows; the background thread alone.
+ * Return: nanoseconds until the next look; UINT64_MAX: none is planned.
+ */
+uint64_t sp_node_fill_stock(struct sp_node *node, uint64_t now_ns);
+
 void sp_node_counts(struct sp_node *node, struct sp_node_counts *counts);
 
 /* In the child of a fork, all locks held: forget the ready hpages. */
 void sp_node_drop_ready(struct sp_node *node, uint64_t decay_ms);
+/* Likewise: whether the child's heap grows is to be seen. */
+void sp_node_fork_child(struct sp_node *node);
 
 /* Do the equations hold?  The caller holds no lock. */
 bool sp_node_check(struct sp_node *node);

@@ -15,15 +15,18 @@
 #define ORPHANS		64		/* looked at in a pass, so that a pass is short */
 #define TICK_MIN_NS	10000000ull	/* between two looks for idle threads */
 #define TICK_MAX_NS	1000000000ull
-#define LEAST_NS	1000000ull	/* a pass's sleep: never spin */
+#define LEAST_NS	1000000ull	/* between two turns: never spin */
+#define SHORT_NS	4000000ull	/* a sleep that is not worth a waking */
 
 enum { ABSENT, STARTING, RUNNING };
+enum { AWAKE, WITH_ALARM, WITHOUT_ALARM };
 
 static uint64_t tick_ns;		/* set once by sp_reclaim_init() */
 static _Atomic bool wanted;		/* set by sp_reclaim_init(), cleared by stop */
 static _Atomic int thread;		/* ABSENT ... RUNNING */
 static _Atomic uint32_t work;		/* bumped by wakers; the futex */
-static _Atomic bool sleeping;		/* without an alarm, or about to */
+static _Atomic bool asked;		/* something fell out of use */
+static _Atomic int asleep;		/* AWAKE ... WITHOUT_ALARM, or about to be */
 
 /*
  * A thread is idle after one to two ticks without an operation; ten in a decay
@@ -67,9 +70,9 @@ static uint64_t last_pass(uint64_t now)
 }
 
 /* The background thread's: also look for idle threads, once a tick. */
-static uint64_t pass_all(uint64_t *next_tick)
+static uint64_t pass_all(uint64_t now, uint64_t *next_tick)
 {
-	uint64_t now = sp_sys_now_ns(), next = UINT64_MAX;
+	uint64_t next = UINT64_MAX;
 	bool tick = now >= *next_tick, watching = false;
 
 	if (tick)
@@ -91,9 +94,44 @@ static uint64_t pass_all(uint64_t *next_tick)
 	return next == UINT64_MAX ? last_pass(now) : next;
 }
 
+static uint64_t fill_all(uint64_t now)
+{
+	uint64_t next = UINT64_MAX, n;
+
+	for (int id = 0; id < SP_MAX_NODES; id++) {
+		n = sp_node_get(id) ? sp_node_fill_stock(sp_node_get(id), now) : UINT64_MAX;
+		next = n < next ? n : next;
+	}
+	return next;
+}
+
+struct plan {
+	uint64_t next_tick, next_pass;	/* the clock's time */
+};
+
+/*
+ * What there is to do: the stock each time, the rest when it is due, when somebody
+ * asked for it, and before a sleep in which nobody looks at the stock.
+ * Return: nanoseconds until there is more.
+ */
+static uint64_t work_once(struct plan *plan)
+{
+	uint64_t now = sp_sys_now_ns();
+	uint64_t fill = fill_all(now), next;
+	bool pass_too = atomic_exchange(&asked, false);
+
+	if (now < plan->next_pass && fill != UINT64_MAX && !pass_too) {
+		next = plan->next_pass - now;
+	} else {
+		next = pass_all(now, &plan->next_tick);
+		plan->next_pass = now + (next < tick_ns ? next : tick_ns);
+	}
+	return fill < next ? fill : next;
+}
+
 static void *background(void *unused)
 {
-	uint64_t next_tick = 0;
+	struct plan plan = { 0 };
 
 	(void)unused;
 	atomic_store_explicit(&thread, RUNNING, memory_order_relaxed);
@@ -103,34 +141,49 @@ static void *background(void *unused)
 
 		/*
 		 * Announce the sleep before looking for work.  Sequentially
-		 * consistent, as the waker's: either it sees sleeping and bumps
-		 * work, or this pass sees what it made unused.  Acquire above
-		 * pairs with sp_reclaim_stop(): a new number shows its wish.
+		 * consistent, as the waker's: either it sees the announcement and
+		 * bumps work, or we see what it has changed.  Acquire above pairs
+		 * with sp_reclaim_stop(): a new number shows its wish.
 		 */
-		atomic_store(&sleeping, true);
+		atomic_store(&asleep, WITHOUT_ALARM);
 		if (!atomic_load(&wanted))
 			break;
-		next = pass_all(&next_tick);
+		next = work_once(&plan);
 		if (next == UINT64_MAX) {
 			sp_sys_futex_wait((uint32_t *)&work, seen, SP_FOREVER);
 			continue;
 		}
-		/* With an alarm set there is no need of wakers. */
-		atomic_store_explicit(&sleeping, false, memory_order_relaxed);
-		sp_sys_futex_wait((uint32_t *)&work, seen, next < LEAST_NS ? LEAST_NS : next);
+		next = next < LEAST_NS ? LEAST_NS : next;
+		/* An alarm is soon enough for what fell out of use. */
+		atomic_store_explicit(&asleep, next > SHORT_NS ? WITH_ALARM : AWAKE,
+				      memory_order_relaxed);
+		sp_sys_futex_wait((uint32_t *)&work, seen, next);
 	}
 	atomic_store_explicit(&thread, ABSENT, memory_order_relaxed);
 	return NULL;
 }
 
-void sp_reclaim_wake(void)
+/* Wake the thread if it sleeps as deep as that; for a pass, or for the stock alone. */
+static void wake(int depth, bool pass_too)
 {
-	/* Pairs with background(): what became unused was published before. */
+	/* Pairs with background(): what it is to see was published before. */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!atomic_load(&sleeping) || !atomic_exchange(&sleeping, false))
+	if (atomic_load(&asleep) < depth || atomic_exchange(&asleep, AWAKE) == AWAKE)
 		return;
+	if (pass_too)
+		atomic_store(&asked, true);
 	atomic_fetch_add_explicit(&work, 1, memory_order_relaxed);
 	sp_sys_futex_wake((uint32_t *)&work, 1);
+}
+
+void sp_reclaim_wake(void)
+{
+	wake(WITHOUT_ALARM, true);
+}
+
+void sp_reclaim_hurry(void)
+{
+	wake(WITH_ALARM, false);
 }
 
 void sp_reclaim_stop(void)
@@ -192,5 +245,5 @@ void sp_reclaim_tick(struct sp_node *node)
 void sp_reclaim_fork_child(void)
 {
 	atomic_store_explicit(&thread, ABSENT, memory_order_relaxed);
-	atomic_store_explicit(&sleeping, false, memory_order_relaxed);
+	atomic_store_explicit(&asleep, AWAKE, memory_order_relaxed);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
 /*
- * Giving back: who asks decay, and when.
+ * Giving back: who asks decay, and when; and making ready ahead of demand.
  *
  * One background thread for the process, started when the process has grown or
  * has several threads; before that, and with background_thread:false, the slow
- * paths of the application's threads do it, for themselves.  The thread sleeps
- * without an alarm when nothing is unused and every other thread is idle.
+ * paths of the application's threads give back, for themselves, and nothing is made
+ * ready.  The thread sleeps without an alarm when nothing is unused, the heap does
+ * not grow and every other thread is idle.
  */
 #ifndef SP_RECLAIM_H
 #define SP_RECLAIM_H
@@ -17,6 +18,8 @@ void sp_reclaim_init(bool background, uint64_t decay_ms);
 void sp_reclaim_tick(struct sp_node *node);
 /* Something fell out of use: the background thread may have to set its alarm. */
 void sp_reclaim_wake(void);
+/* An hpage was needed and not ready: the stock is too small, or there is none. */
+void sp_reclaim_hurry(void);
 /*
  * Start the background thread unless it runs or is not wanted.  Creates a
  * thread: only from where the application itself could.

@@ -39,6 +39,10 @@ static void collect(struct slabpool_stats *stats)
 		stats->unused += node.unused;
 		stats->active += node.active;
 		stats->orphans += node.orphans;
+		stats->stock += node.resident;
+		stats->stock_hits += node.hits;
+		stats->stock_misses += node.misses;
+		stats->stock_fills += node.fills;
 	}
 }
 
@@ -77,6 +81,10 @@ static const struct {
 	FIELD(orphans, ""),
 	FIELD(fork_fallbacks, " hpages"),
 	FIELD(fork_copies, ""),
+	FIELD(stock, " bytes"),
+	FIELD(stock_hits, " hpages"),
+	FIELD(stock_misses, " hpages"),
+	FIELD(stock_fills, " hpages"),
 };
 
 /* A JSON string's inside: the library's own sentences need no more than this. */

@@ -22,7 +22,7 @@ mtype = { OWNED, ORPHAN };
 byte inbox;		/* messages */
 mtype state = OWNED;	/* of the cache */
 bool unused;
-bool sleeping;
+bool sleeping;		/* without an alarm */
 byte work;		/* the futex */
 
 byte seen;		/* of it by the background thread, when it went to sleep */

@@ -912,6 +912,57 @@ static void calloc_is_zero_in_the_child(void)
 	}
 }
 
+static _Atomic bool grown;
+
+/* As fast as it goes up to 24 MiB, then so that the stock keeps pace: 64 MiB. */
+static void *grow_slowly(void *unused)
+{
+	for (int i = 0; i < 64000; i++) {
+		char *p = malloc(1000);
+
+		check(p);
+		memset(p, 1, 1000);
+		if (i > 24000 && i % 100 == 0)
+			t_sleep_ms(1);
+	}
+	grown = true;
+	return unused;
+}
+
+/* Of what was ready when it began the child makes its own use, and finds it zero. */
+static void stock_is_everybodys_own(void)
+{
+	static struct object own[OBJECTS];
+	pthread_t thread;
+
+	check(pthread_create(&thread, NULL, grow_slowly, NULL) == 0);
+	for (int n = 0; !grown; n++) {
+		pid_t pid = fork();
+
+		check(pid >= 0);
+		if (pid == 0) {
+			char *p = calloc(1, 3000000), *q = calloc(1, 200000);
+
+			check(p && t_is_zero(p, 3000000) && q && t_is_zero(q, 200000));
+			make(own, 100);
+			check(holds(own, 100));
+			free_all(own);
+			check(t_lib(slabpool_release)() > 0);
+			check(t_stats().stock == 0);
+			_exit(0);
+		}
+		make(own, (uint64_t)n);
+		check(holds(own, (uint64_t)n));
+		free_all(own);
+		check(t_wait(pid) == 0);
+	}
+	pthread_join(thread, NULL);
+	note("%llu filled\n", (unsigned long long)t_stats().stock_fills);
+	check(t_stats().stock_fills > 0);
+}
+
+static void stock_when_copied(void) { stock_is_everybodys_own(); }
+
 static const struct t_case cases[] = {
 	CASE(values_never_leak),
 	CASE(fresh_memory_is_apart),
@@ -927,6 +978,8 @@ static const struct t_case cases[] = {
 	CASE(handlers_allocate),
 	CASE(calloc_is_zero_in_the_child, .conf = "decay_ms:0", .seconds = 60),
 	CASE(values_never_leak_when_copied, .conf = "fork:copy"),
+	CASE(stock_is_everybodys_own, .seconds = 60),
+	CASE(stock_when_copied, .conf = "fork:copy", .flags = T_DEVICE, .seconds = 60),
 	CASE(children_are_killed, .seconds = 40),
 	CASE(child_killed_while_copying, .conf = "fork:copy", .flags = T_DEVICE, .seconds = 40),
 	CASE(sixty_four_children, .flags = T_THP | T_DEVICE, .seconds = 60),

@@ -30,12 +30,14 @@ static void mix(uint64_t *seed, size_t most, long steps)
 	}
 }
 
-/* From now on this thread's system calls, but those that end it, kill the process. */
+/* From now on this thread's system calls, but those that end it or sleep, kill the process. */
 static void forbid_system_calls(void)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 3, 0),
+		/* The tests' own: no allocation sleeps. */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_nanosleep, 2, 0),
 		/* Where the clock is no vDSO's (emulated machines), reading it is one. */
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
@@ -155,6 +157,173 @@ static void remote_without_fault(void)
 	     (unsigned long long)peak);
 	check(t_stats().peak <= 8 * T_MIB);
 	check(after.ru_minflt - before.ru_minflt <= 64);
+}
+
+/* ---- growth ------------------------------------------------------------- */
+
+#define ROUNDS	8
+#define PIECE	(128 << 10)
+
+static double slowest;	/* call of the last growth, in seconds */
+
+/* What is made stays.  With a pause of 2 ms it is 64 MiB a second at most. */
+static void grow_with(size_t hpages, size_t size, long pause_ms)
+{
+	slowest = 0;
+	for (size_t grown = 0, next = PIECE; grown < hpages * T_HPAGE; grown += size) {
+		double begin = t_now();
+		char *p = malloc(size);
+
+		if (!p)
+			_exit(3);
+		memset(p, 1, size);
+		if (t_now() - begin > slowest)
+			slowest = t_now() - begin;
+		if (pause_ms == 0 || grown < next)
+			continue;
+		next += PIECE;
+		t_sleep_ms(pause_ms);
+	}
+}
+
+static void grow(size_t hpages, size_t size)
+{
+	grow_with(hpages, size, 2);
+}
+
+/*
+ * What a busy machine takes from the library's thread shows in a round or two, what
+ * a caller has to do itself shows in all of them.
+ */
+static void growth_without_fault_of(size_t size)
+{
+	struct rusage before, after;
+	struct slabpool_stats from, to;
+
+	grow(24, size);
+	for (int round = 0; round < ROUNDS; round++) {
+		from = t_stats();
+		check(getrusage(RUSAGE_THREAD, &before) == 0);
+		grow(12, size);
+		check(getrusage(RUSAGE_THREAD, &after) == 0);
+		to = t_stats();
+		note("%ld faults, %llu misses, the slowest call %.0f us\n",
+		     after.ru_minflt - before.ru_minflt,
+		     (unsigned long long)(to.stock_misses - from.stock_misses), slowest * 1e6);
+		if (after.ru_minflt != before.ru_minflt || to.stock_misses != from.stock_misses)
+			continue;
+		check(to.stock_hits >= from.stock_hits + 11);
+		check(to.stock_fills >= from.stock_fills + 8);
+		return;
+	}
+	check(!"a round without a fault");
+}
+
+static void small_growth_without_fault(void) { growth_without_fault_of(100); }
+static void medium_growth_without_fault(void) { growth_without_fault_of(5000); }
+static void large_growth_without_fault(void) { growth_without_fault_of(200000); }
+
+static void growth_without_system_call_of(size_t size)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		pid_t pid = fork();
+		int code;
+
+		check(pid >= 0);
+		if (pid == 0) {
+			grow(24, size);
+			forbid_system_calls();
+			grow(8, size);
+			_exit(0);
+		}
+		code = t_wait(pid);
+		note("ended with %d\n", code);
+		check(code == 0 || code == 128 + SIGSYS);
+		if (code == 0)
+			return;
+	}
+	check(!"a round without a system call");
+}
+
+static void small_growth_without_system_call(void) { growth_without_system_call_of(100); }
+static void medium_growth_without_system_call(void) { growth_without_system_call_of(5000); }
+static void large_growth_without_system_call(void) { growth_without_system_call_of(200000); }
+
+/* What is kept ready for growth is gone a decay period after it has ended. */
+static void stock_goes_when_growth_ends(void)
+{
+	uint64_t committed, filled;
+
+	grow(40, 1000);
+	check(t_stats().stock > 0);
+	committed = t_stats().committed - t_stats().unused;
+	t_sleep_ms(t_emulated() ? 8000 : 3000);
+	filled = t_stats().stock_fills;
+	check(t_stats().stock == 0);
+	check(t_stats().committed <= committed);
+	t_sleep_ms(1000);
+	check(t_stats().stock_fills == filled);
+}
+
+static void stock_is_bounded(void)
+{
+	for (int i = 0; i < 30; i++) {
+		struct slabpool_stats stats;
+
+		grow_with(4, 1000, 0);
+		stats = t_stats();
+		check(stats.stock <= 64 * T_MIB && stats.stock <= stats.committed / 8);
+	}
+}
+
+static void release_includes_the_stock(void)
+{
+	grow(40, 1000);
+	check(t_stats().stock > 0);
+	check(t_lib(slabpool_release)() > 0);
+	check(t_stats().stock == 0);
+}
+
+/* As many as without a stock, each time: it is given up before anything fails. */
+static void stock_leaves_the_limit_alone(void)
+{
+	static char *p[128];
+
+	for (int round = 0; round < 20; round++) {
+		int n = 0;
+
+		while (n < 128 && (p[n] = malloc(1000000)))
+			if (++n % 16 == 0)
+				t_sleep_ms(3);
+		note("%d objects\n", n);
+		check(n >= 94 && n <= 100);
+		check(t_stats().peak <= 100 * T_MIB);
+		while (n)
+			free(p[--n]);
+	}
+}
+
+static void no_stock_without_the_thread(void)
+{
+	grow(40, 1000);
+	check(t_stats().stock_fills == 0);
+	check(t_stats().stock_misses > 30);
+}
+
+static void *grow_a_little(void *unused)
+{
+	grow(3, 1000);
+	return unused;
+}
+
+static void no_stock_while_small(void)
+{
+	pthread_t thread;
+
+	check(pthread_create(&thread, NULL, grow_a_little, NULL) == 0);
+	pthread_join(thread, NULL);
+	t_sleep_ms(100);
+	check(t_stats().stock_fills == 0);
 }
 
 /* ---- decay -------------------------------------------------------------- */
@@ -325,6 +494,18 @@ static const struct t_case cases[] = {
 	CASE(small_without_fault),
 	CASE(medium_without_fault),
 	CASE(remote_without_fault),
+	CASE(small_growth_without_fault),
+	CASE(medium_growth_without_fault),
+	CASE(large_growth_without_fault),
+	CASE(small_growth_without_system_call),
+	CASE(medium_growth_without_system_call),
+	CASE(large_growth_without_system_call),
+	DECAY(stock_goes_when_growth_ends),
+	CASE(stock_is_bounded),
+	CASE(release_includes_the_stock),
+	CASE(stock_leaves_the_limit_alone, .conf = "limit:100M"),
+	CASE(no_stock_without_the_thread, .conf = "background_thread:false"),
+	CASE(no_stock_while_small),
 	DECAY(decay_of_small),
 	DECAY(decay_of_medium),
 	DECAY(decay_of_large),

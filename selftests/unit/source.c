@@ -5,12 +5,14 @@
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "node.h"
+#include "sys.h"
 #include "kselftest_harness.h"
 
 static size_t left;		/* hpages the stand-in still has */
@@ -19,20 +21,24 @@ static size_t calls, fail_at;	/* refuse every fail_at-th commit; 0: none */
 static int scarce_commit(const struct sp_extent *extent, enum sp_touch touch)
 {
 	size_t n = extent->size >> SP_HPAGE_SHIFT;
+	size_t had = __atomic_load_n(&left, __ATOMIC_RELAXED);
 	int err;
 
-	if (n > left || (fail_at && ++calls % fail_at == 0))
-		return -ENOMEM;
+	do {
+		if (n > had || (fail_at && ++calls % fail_at == 0))
+			return -ENOMEM;
+	} while (!__atomic_compare_exchange_n(&left, &had, had - n, true, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
 	err = sp_backend_thp.commit(extent, touch);
-	if (!err)
-		left -= n;
+	if (err)
+		__atomic_add_fetch(&left, n, __ATOMIC_RELAXED);
 	return err;
 }
 
 static void scarce_decommit(const struct sp_extent *extents, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		left += extents[i].size >> SP_HPAGE_SHIFT;
+		__atomic_add_fetch(&left, extents[i].size >> SP_HPAGE_SHIFT, __ATOMIC_RELAXED);
 	sp_backend_thp.decommit(extents, count);
 }
 
@@ -118,6 +124,192 @@ TEST_F(source, a_large_object_is_given_back_once_only)
 	EXPECT_FALSE(sp_node_give_large(chunk, chunk->addr));
 }
 
+/* Chunks of an hpage each, and what the background thread does about it later. */
+static void grow(struct sp_node *node, struct sp_chunk **chunks, size_t n)
+{
+	static uint64_t now;
+
+	for (size_t i = 0; i < n; i++)
+		chunks[i] = sp_node_take_chunk(node, SP_KIND_LARGE, SP_UNITS, 1, 1);
+	sp_node_fill_stock(node, now += SP_GIB);
+}
+
+TEST_F(source, what_was_used_is_made_ready_ahead)
+{
+	struct sp_node_counts counts;
+	struct sp_chunk *chunks[48];
+
+	left = 100;
+	grow(self->node, chunks, 40);
+	sp_node_counts(self->node, &counts);
+	EXPECT_EQ(40, counts.misses);
+	EXPECT_EQ(5, counts.fills);
+	EXPECT_EQ(5 * SP_HPAGE, counts.resident);
+	EXPECT_EQ(5 * SP_HPAGE, counts.unused);
+	EXPECT_EQ(55, left);
+	grow(self->node, chunks + 40, 5);
+	sp_node_counts(self->node, &counts);
+	EXPECT_EQ(40, counts.misses);
+	EXPECT_EQ(5, counts.hits);
+	EXPECT_EQ(10, counts.fills);
+	for (size_t i = 0; i < 45; i++)
+		EXPECT_TRUE(chunks[i]->zero);
+	/* The next look finds nothing used. */
+	grow(self->node, NULL, 0);
+	sp_node_counts(self->node, &counts);
+	EXPECT_EQ(10, counts.fills);
+}
+
+TEST_F(source, the_stock_is_given_up_before_anything_fails)
+{
+	struct sp_node_counts counts;
+	struct sp_chunk *chunks[40];
+
+	left = 48;
+	grow(self->node, chunks, 40);
+	EXPECT_EQ(3, left);
+	EXPECT_NE(NULL, huge(self->node, 8));
+	/* Nor does it fight for what there is no more. */
+	grow(self->node, chunks, 1);
+	EXPECT_EQ(NULL, chunks[0]);
+	sp_node_counts(self->node, &counts);
+	EXPECT_EQ(5, counts.fills);
+	EXPECT_EQ(UINT64_MAX, sp_node_fill_stock(self->node, 1));
+}
+
+TEST_F(source, a_purge_takes_the_stock_and_nobody_replaces_it)
+{
+	struct sp_chunk *chunks[40];
+
+	left = 100;
+	grow(self->node, chunks, 40);
+	EXPECT_EQ(5 * SP_HPAGE, sp_node_purge(self->node, 0, true));
+	EXPECT_EQ(60, left);
+	EXPECT_EQ(UINT64_MAX, sp_node_fill_stock(self->node, UINT64_MAX));
+	EXPECT_EQ(60, left);
+}
+
+TEST_F(source, decay_takes_the_stock_and_nobody_replaces_it)
+{
+	uint64_t now = sp_sys_now_ns(), late = now + 11000000000ull;
+	struct sp_chunk *chunks[40];
+
+	left = 100;
+	grow(self->node, chunks, 40);
+	for (; now < late; now += 100000000) {
+		sp_node_purge(self->node, now, false);
+		sp_node_fill_stock(self->node, now);
+	}
+	EXPECT_EQ(60, left);
+}
+
+TEST_F(source, what_a_huge_objects_owner_left_untouched_is_populated)
+{
+	struct sp_chunk *chunks[40], *chunk;
+	struct sp_node_counts counts;
+
+	left = 100;
+	chunk = huge(self->node, 3);
+	grow(self->node, chunks, 40);
+	sp_node_counts(self->node, &counts);
+	ASSERT_EQ(5, counts.fills);
+	EXPECT_TRUE(sp_node_give_large(chunk, chunk->addr));
+	sp_node_counts(self->node, &counts);
+	EXPECT_EQ(5 * SP_HPAGE, counts.resident);
+	EXPECT_EQ(8 * SP_HPAGE, counts.unused);
+	/* Whoever needs one gets one that is. */
+	grow(self->node, chunks, 4);
+	sp_node_counts(self->node, &counts);
+	EXPECT_EQ(4, counts.hits);
+	/* The untouched ones are populated before others are committed. */
+	EXPECT_EQ(9, counts.fills);
+	EXPECT_EQ(5 * SP_HPAGE, counts.resident);
+	EXPECT_EQ(5 * SP_HPAGE, counts.unused);
+	sp_space_counts(&self->counts);
+	EXPECT_EQ(49, self->counts.commits);
+}
+
+/* Then calloc() need not clear it again. */
+TEST_F(source, a_huge_object_of_clean_hpages_is_known_to_be_zero)
+{
+	struct sp_chunk *chunks[40], *chunk;
+
+	left = 100;
+	grow(self->node, chunks, 40);
+	EXPECT_EQ(55, left);
+	/* Nothing is used, and the target falls. */
+	for (int i = 0; i < 3; i++)
+		grow(self->node, NULL, 0);
+	chunk = huge(self->node, 3);
+	ASSERT_NE(NULL, chunk);
+	EXPECT_EQ(55, left);
+	EXPECT_TRUE(chunk->zero);
+	memset(chunk->addr, 1, SP_HPAGE);
+	EXPECT_TRUE(sp_node_give_large(chunk, chunk->addr));
+	chunk = huge(self->node, 3);
+	ASSERT_NE(NULL, chunk);
+	EXPECT_EQ(55, left);
+	EXPECT_FALSE(chunk->zero);
+}
+
+/* Their owners may never touch them, and what is populated they would have to keep. */
+TEST_F(source, huge_objects_leave_the_stock_alone)
+{
+	struct sp_node_counts counts;
+	struct sp_chunk *chunks[40];
+
+	left = 100;
+	grow(self->node, chunks, 40);
+	for (int i = 0; i < 10; i++)
+		EXPECT_NE(NULL, huge(self->node, 2));
+	grow(self->node, NULL, 0);
+	sp_node_counts(self->node, &counts);
+	EXPECT_EQ(5, counts.fills);
+	EXPECT_EQ(35, left);
+}
+
+static _Atomic bool stop;
+
+static void *fill_always(void *arg)
+{
+	struct sp_node *node = arg;
+
+	while (!stop) {
+		sp_lock(&node->lock);
+		sp_stock_miss(&node->stock);
+		sp_unlock(&node->lock);
+		sp_node_fill_stock(node, 0);
+	}
+	return NULL;
+}
+
+/* The source has 40 hpages and never may one of the first 40 be refused. */
+TEST_F(source, nothing_fails_beside_a_thread_that_fills_the_stock)
+{
+	static struct sp_chunk *chunks[40];
+	unsigned int seed = 1;
+	pthread_t thread;
+
+	left = 40;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, fill_always, self->node));
+	for (int round = 0; round < 300; round++) {
+		size_t n = 0, taken = 0;
+
+		while (taken < 40) {
+			size_t some = 1 + (size_t)rand_r(&seed) % 4;
+
+			some = some < 40 - taken ? some : 40 - taken;
+			chunks[n] = huge(self->node, some);
+			ASSERT_NE(NULL, chunks[n++]);
+			taken += some;
+		}
+		while (n--)
+			ASSERT_TRUE(sp_node_give_large(chunks[n], chunks[n]->addr));
+	}
+	stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
 TEST_F(source, failing_at_every_nth_commit_loses_nothing)
 {
 	static struct sp_chunk *chunks[64];
@@ -134,6 +326,8 @@ TEST_F(source, failing_at_every_nth_commit_loses_nothing)
 			if (*c) {
 				sp_node_give_chunk(*c, (*c)->units);
 				*c = NULL;
+			} else if (step % 50 == 0) {
+				sp_node_fill_stock(self->node, 0);
 			} else {
 				unsigned int units = 1 + (unsigned int)rand_r(&seed) % SP_UNITS;
 
