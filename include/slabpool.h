@@ -97,11 +97,19 @@ SLABPOOL_API void *slabpool_malloc_onnode(size_t size, int node)
  * slabpool_release - give back at once what is unused
  *
  * That is what the caches of this thread, of ended threads and of those not just
- * inside a call have, and the hpages that are empty.
+ * inside a call have, and the hpages that are empty, down to the option floor.
  *
  * Return: bytes given back to the source.
  */
 SLABPOOL_API size_t slabpool_release(void);
+
+/**
+ * slabpool_thread_idle - the calling thread will not allocate for a while
+ *
+ * What its cache holds goes to the node now, from where other threads take it and
+ * decay gives it back.  The thread gets a cache again with its next call.
+ */
+SLABPOOL_API void slabpool_thread_idle(void);
 
 /* ---- regions ------------------------------------------------------------ */
 
@@ -187,6 +195,8 @@ SLABPOOL_API int slabpool_region_query(const void *addr,
  * @stock_hits: hpages needed for objects up to 2 MiB that were there so
  * @stock_misses: those that were not: the caller waited for the kernel
  * @stock_fills: hpages that the library's thread populated ahead of demand
+ * @soft_limit: above so many @committed memory goes back faster; 0: there is none
+ * @soft_limit_hits: how often @committed has risen above it
  */
 struct slabpool_stats {
 	uint64_t committed;
@@ -207,6 +217,8 @@ struct slabpool_stats {
 	uint64_t stock_hits;
 	uint64_t stock_misses;
 	uint64_t stock_fills;
+	uint64_t soft_limit;
+	uint64_t soft_limit_hits;
 };
 
 /**

@@ -438,6 +438,11 @@ void *slabpool_malloc_onnode(size_t size, int id)
 	return p;
 }
 
+void slabpool_thread_idle(void)
+{
+	sp_owner_idle();
+}
+
 size_t slabpool_release(void)
 {
 	struct sp_cache *cache;
@@ -452,7 +457,7 @@ size_t slabpool_release(void)
 	reclaim_others();
 	for (int id = 0; id < SP_MAX_NODES; id++)
 		if (sp_node_get(id))
-			given += sp_node_purge(sp_node_get(id), 0, true);
+			given += sp_node_purge(sp_node_get(id), 0, SP_PURGE_UNUSED);
 	return given;
 }
 

@@ -59,10 +59,14 @@ static struct sp_chunk *new_chunk(struct sp_cache *cache, unsigned int class)
 {
 	struct sp_bin *bin = &cache->bin[class];
 	size_t size = sp_class_size(class);
-	unsigned int units = chunk_units(bin, size);
 	enum sp_kind kind = size <= SP_SMALL_MAX ? SP_KIND_SMALL : SP_KIND_MEDIUM;
-	struct sp_chunk *chunk = sp_node_take_chunk(cache->node, kind, units, 1, units);
+	struct sp_chunk *chunk;
+	unsigned int units;
 
+	if (sp_node_is_pressed())
+		bin->grown = 0;
+	units = chunk_units(bin, size);
+	chunk = sp_node_take_chunk(cache->node, kind, units, 1, units);
 	if (!chunk)
 		return NULL;
 	chunk->free = NULL;
@@ -178,6 +182,8 @@ void sp_cache_tick(struct sp_cache *cache)
 	if (++cache->ticks % SP_FLUSH_TICKS)
 		return;
 	sp_remote_flush(&cache->remote);
+	if (sp_node_is_pressed())
+		sp_cache_trim(cache);
 	sp_reclaim_tick(cache->node);
 }
 

@@ -26,6 +26,9 @@ struct sp_conf {
 	uint64_t node;			/* UINT64_MAX: the node of the thread's CPU */
 	uint64_t decay_ms;		/* 0: give back at once */
 	uint64_t limit;			/* bytes committed; 0: none */
+	uint64_t soft_limit;		/* these three: see limit.h */
+	uint64_t max_unused;
+	uint64_t floor;
 	uint64_t fork;			/* enum sp_conf_fork */
 	uint64_t secure;		/* 0 or 1, as the ones below */
 	uint64_t background_thread;

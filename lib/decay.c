@@ -30,7 +30,7 @@ static uint64_t limit_in(const struct sp_decay *decay, unsigned int later)
 
 	for (unsigned int age = 0; age <= SP_DECAY_STEPS; age++)
 		if (decay->backlog[age])
-			sum += decay->backlog[age] * share(age + later);
+			sum += decay->backlog[age] * share((age + later) * decay->speed);
 	return (sum + (1ull << FIXED_SHIFT) - 1) >> FIXED_SHIFT;
 }
 
@@ -64,6 +64,12 @@ void sp_decay_init(struct sp_decay *decay, uint64_t period_ms, uint64_t now_ns)
 	memset(decay, 0, sizeof(*decay));
 	decay->step_ns = period_ms * 1000000 / SP_DECAY_STEPS;
 	decay->epoch_ns = now_ns;
+	decay->speed = 1;
+}
+
+void sp_decay_set_speed(struct sp_decay *decay, unsigned int speed)
+{
+	decay->speed = speed;
 }
 
 void sp_decay_add(struct sp_decay *decay, uint64_t now_ns, uint32_t n)

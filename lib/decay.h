@@ -26,10 +26,13 @@ struct sp_decay {
 	uint64_t step_ns;			/* period / STEPS; 0: nothing may stay */
 	uint64_t epoch_ns;			/* when backlog[0] began */
 	uint64_t total;				/* unused now */
+	unsigned int speed;			/* entries count as so many times as old */
 	uint32_t backlog[SP_DECAY_STEPS + 1];	/* by age in steps; the last: that or older */
 };
 
 void sp_decay_init(struct sp_decay *decay, uint64_t period_ms, uint64_t now_ns);
+/* Decay @speed times as fast, from now on; at first it is 1. */
+void sp_decay_set_speed(struct sp_decay *decay, unsigned int speed);
 /* @n hpages fell out of use. */
 void sp_decay_add(struct sp_decay *decay, uint64_t now_ns, uint32_t n);
 /* @n hpages are in use again: the ones that fell out of use last. */

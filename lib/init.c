@@ -173,12 +173,14 @@ static int check_node(void)
 static int set_up(void)
 {
 	struct sp_text why = SP_TEXT(message);
+	struct sp_limits limits;
 	int err;
 
 	err = read_options();
 	if (err)
 		return err;
-	sp_node_init(read_nodes(), sp_conf.decay_ms);
+	limits = (struct sp_limits){ sp_conf.soft_limit, sp_conf.max_unused, sp_conf.floor };
+	sp_node_init(read_nodes(), sp_conf.decay_ms, &limits);
 	err = check_node();
 	if (err)
 		return err;

@@ -15,12 +15,15 @@ struct sp_lock sp_purge_lock = SP_LOCK_INIT(SP_RANK_PURGE);
 /* Set by sp_node_init(), then read only; forced also by options. */
 static uint64_t mask;
 static int forced = SLABPOOL_NODE_LOCAL;
+static struct sp_limits limits;
+static _Atomic uint64_t presses;	/* relaxed: a statistic */
 
-void sp_node_init(uint64_t nodes, uint64_t decay_ms)
+void sp_node_init(uint64_t nodes, uint64_t decay_ms, const struct sp_limits *bounds)
 {
 	uint64_t now = sp_sys_now_ns();
 
 	mask = nodes;
+	limits = *bounds;
 	for (int id = 0; id < SP_MAX_NODES; id++) {
 		struct sp_node *node = &sp_nodes[id];
 
@@ -135,6 +138,38 @@ static int find_run(struct sp_node *node, enum sp_kind kind, unsigned int units,
 	return -1;
 }
 
+/* ---- the limits' side --------------------------------------------------- */
+
+bool sp_node_is_pressed(void)
+{
+	return limits.soft && sp_space_committed() > limits.soft;
+}
+
+uint64_t sp_node_presses(void)
+{
+	return atomic_load_explicit(&presses, memory_order_relaxed);
+}
+
+/* Committed has risen by @size. */
+static void look_at_growth(size_t size)
+{
+	uint64_t committed = sp_space_committed();
+
+	if (!limits.soft || committed <= limits.soft || committed - size > limits.soft)
+		return;
+	atomic_fetch_add_explicit(&presses, 1, memory_order_relaxed);
+	sp_reclaim_press();
+}
+
+/* @ready hpages are ready, and @before were.  No lock held. */
+static void look_at(uint64_t before, uint64_t ready)
+{
+	if (sp_limit_crossed(&limits, before, ready))
+		sp_reclaim_press();
+	else if (ready && (before == 0 || limits.floor))
+		sp_reclaim_wake();	/* with a floor it may sleep beside some */
+}
+
 /* ---- ready hpages ------------------------------------------------------- */
 
 static void make_ready(struct sp_node *node, struct sp_hpage *hpage, uint64_t now)
@@ -169,11 +204,25 @@ static struct sp_hpage *pop_ready(struct sp_node *node)
 	return hpage;
 }
 
+/* How many ready hpages a purge leaves; the lock is held. */
+static uint64_t may_stay(struct sp_node *node, uint64_t now_ns, enum sp_purge how)
+{
+	uint64_t committed = sp_space_committed(), unused = node->decay.total;
+
+	if (how == SP_PURGE_ALL)
+		return 0;
+	if (how == SP_PURGE_UNUSED)
+		return sp_limit_kept(&limits, committed, unused);
+	sp_decay_set_speed(&node->decay, sp_limit_speed(&limits, committed));
+	return sp_limit_stay(&limits, committed, unused,
+			     sp_decay_limit(&node->decay, now_ns));
+}
+
 /*
  * The purge lock is held, also during the decommit: who is short of memory must
  * find what another one is just giving back.
  */
-static size_t purge(struct sp_node *node, uint64_t now_ns, bool all)
+static size_t purge(struct sp_node *node, uint64_t now_ns, enum sp_purge how)
 {
 	struct sp_extent extents[PURGE_BATCH];
 	size_t given = 0, n;
@@ -183,7 +232,7 @@ static size_t purge(struct sp_node *node, uint64_t now_ns, bool all)
 
 		n = 0;
 		sp_lock(&node->lock);
-		stay = all ? 0 : sp_decay_limit(&node->decay, now_ns);
+		stay = may_stay(node, now_ns, how);
 		resident = node->resident;
 		while (n < PURGE_BATCH && node->decay.total > stay) {
 			struct sp_hpage *hpage = container_of(node->ready.prev,
@@ -193,7 +242,7 @@ static size_t purge(struct sp_node *node, uint64_t now_ns, bool all)
 			sp_decay_purged(&node->decay, 1);
 			extents[n++] = sp_space_extent(hpage, 1, node->id);
 		}
-		if (all)
+		if (how != SP_PURGE_OLD)
 			sp_stock_init(&node->stock);
 		else
 			sp_stock_shrink(&node->stock, resident - node->resident, node->resident);
@@ -207,22 +256,26 @@ static size_t purge(struct sp_node *node, uint64_t now_ns, bool all)
 	return given;
 }
 
-size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all)
+size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, enum sp_purge how)
 {
 	size_t given;
 
 	sp_lock(&sp_purge_lock);
-	given = purge(node, now_ns, all);
+	given = purge(node, now_ns, how);
 	sp_unlock(&sp_purge_lock);
 	return given;
 }
 
 uint64_t sp_node_next_purge(struct sp_node *node, uint64_t now_ns)
 {
-	uint64_t next;
+	uint64_t next = UINT64_MAX, unused;
 
 	sp_lock(&node->lock);
-	next = sp_decay_next(&node->decay, now_ns);
+	unused = node->decay.total;
+	/* What the floor keeps nobody has to look at again. */
+	if (unused > sp_limit_kept(&limits, sp_space_committed(), unused))
+		next = may_stay(node, now_ns, SP_PURGE_OLD) < unused ? 0 :
+		       sp_decay_next(&node->decay, now_ns);
 	sp_unlock(&node->lock);
 	return next;
 }
@@ -273,7 +326,7 @@ static int take_reserve(const struct sp_backend *source, struct sp_node *node,
 	sp_lock(&sp_purge_lock);
 	for (int id = 0; id < SP_MAX_NODES; id++)
 		if (sp_node_get(id))
-			purge(&sp_nodes[id], 0, true);
+			purge(&sp_nodes[id], 0, SP_PURGE_ALL);
 	err = take_from(source, node, hpages, align, touch, extent);
 	sp_unlock(&sp_purge_lock);
 	return err;
@@ -293,6 +346,8 @@ static int take_committed(struct sp_node *node, size_t hpages, size_t align,
 		err = take_from(source, node, hpages, align, touch, extent);
 		if (err && !modest)
 			err = take_reserve(source, node, hpages, align, touch, extent);
+		if (!err)
+			look_at_growth(extent->size);
 		if (!err || err == -EDQUOT)
 			return err;
 	}
@@ -416,9 +471,9 @@ static int add_to_stock(struct sp_node *node, uint64_t now)
 /* The lock is held.  Where nothing may stay unused, nothing is kept ready either. */
 static uint32_t most_in_stock(const struct sp_node *node)
 {
-	uint64_t share = node->active / SP_HPAGE / SP_STOCK_SHARE;
+	uint64_t share = sp_limit_most(&limits, node->active / SP_HPAGE / SP_STOCK_SHARE);
 
-	if (node->decay.step_ns == 0)
+	if (node->decay.step_ns == 0 || sp_node_is_pressed())
 		return 0;
 	return share < SP_STOCK_MAX ? (uint32_t)share : SP_STOCK_MAX;
 }
@@ -523,10 +578,10 @@ struct sp_chunk *sp_node_take_chunk(struct sp_node *node, enum sp_kind kind,
 				    unsigned int entered)
 {
 	struct sp_chunk *chunk;
-	bool wake;
+	uint64_t before, ready;
 
 	sp_lock(&node->lock);
-	wake = node->decay.total == 0;
+	before = node->decay.total;
 	chunk = take_descriptor(node);
 	if (chunk && !take_run(node, chunk, kind, units, align)) {
 		give_descriptor(node, chunk);
@@ -534,10 +589,9 @@ struct sp_chunk *sp_node_take_chunk(struct sp_node *node, enum sp_kind kind,
 	}
 	if (chunk)
 		sp_chunk_enter(chunk, chunk->addr, entered);
-	wake = wake && node->decay.total;
+	ready = node->decay.total;
 	sp_unlock(&node->lock);
-	if (wake)
-		sp_reclaim_wake();
+	look_at(before, ready);
 	return chunk;
 }
 
@@ -668,15 +722,14 @@ void sp_node_give_chunk(struct sp_chunk *chunk, unsigned int entered)
 {
 	struct sp_node *node = chunk->node;
 	uint64_t now = sp_sys_now_ns();
-	bool wake;
+	uint64_t before, ready;
 
 	sp_lock(&node->lock);
-	wake = node->decay.total == 0;
+	before = node->decay.total;
 	give(node, chunk, entered, now);
-	wake = wake && node->decay.total;
+	ready = node->decay.total;
 	sp_unlock(&node->lock);
-	if (wake)
-		sp_reclaim_wake();
+	look_at(before, ready);
 }
 
 /*
@@ -705,20 +758,20 @@ bool sp_node_give_large(struct sp_chunk *chunk, const void *ptr)
 	struct sp_node *node = chunk->node;
 	uint64_t now = sp_sys_now_ns();
 	size_t huge = 0;
-	bool ours, wake;
+	uint64_t before, ready;
+	bool ours;
 
 	sp_lock(&node->lock);
 	ours = (chunk->state == SP_CHUNK_LARGE || chunk->state == SP_CHUNK_HUGE) &&
 	       chunk->addr == ptr;
-	wake = node->decay.total == 0;
+	before = node->decay.total;
 	if (ours && sp_secure.on && chunk->state == SP_CHUNK_HUGE)
 		huge = chunk->hpages;
 	if (ours)
 		give(node, chunk, 1, now);
-	wake = wake && node->decay.total;
+	ready = node->decay.total;
 	sp_unlock(&node->lock);
-	if (wake)
-		sp_reclaim_wake();
+	look_at(before, ready);
 	if (huge)
 		return_huge(node, (char *)ptr, huge);
 	return ours;

@@ -15,6 +15,7 @@
 
 #include "chunk.h"
 #include "decay.h"
+#include "limit.h"
 #include "list.h"
 #include "lock.h"
 #include "stock.h"
@@ -51,7 +52,7 @@ extern struct sp_node sp_nodes[SP_MAX_NODES];
 extern struct sp_lock sp_purge_lock;	/* held by the one purge under way */
 
 /* Set up the nodes of @mask (bit n: node n has memory). */
-void sp_node_init(uint64_t mask, uint64_t decay_ms);
+void sp_node_init(uint64_t mask, uint64_t decay_ms, const struct sp_limits *limits);
 uint64_t sp_node_mask(void);
 /* The node for the calling thread: the one forced by option, or its CPU's. */
 struct sp_node *sp_node_here(void);
@@ -82,13 +83,20 @@ void sp_node_give_chunk(struct sp_chunk *chunk, unsigned int entered);
  */
 bool sp_node_give_large(struct sp_chunk *chunk, const void *ptr);
 
-/*
- * Give back ready hpages down to what decay lets stay at @now_ns, or all of
- * them (@all).  Return: bytes given back.
- */
-size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, bool all);
+enum sp_purge {
+	SP_PURGE_OLD,	/* down to what decay and the limits let stay */
+	SP_PURGE_UNUSED,	/* down to the floor */
+	SP_PURGE_ALL,	/* somebody has to have memory: all of them */
+};
+
+/* Give back ready hpages.  Return: bytes given back. */
+size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, enum sp_purge how);
 /* Nanoseconds until the next purge has work; UINT64_MAX: nothing is unused. */
 uint64_t sp_node_next_purge(struct sp_node *node, uint64_t now_ns);
+
+/* Is committed above the soft limit, and how often has it come to be? */
+bool sp_node_is_pressed(void);
+uint64_t sp_node_presses(void);
 
 /*
  * Keep populated hpages ready while the heap grows; the background thread alone.

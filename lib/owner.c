@@ -168,7 +168,7 @@ void sp_owner_watch(void)
 	sp_unlock(&cache->node->lock);
 }
 
-void sp_owner_exit(void)
+void sp_owner_idle(void)
 {
 	struct sp_cache *cache = sp_owner_enter();
 
@@ -182,9 +182,14 @@ void sp_owner_exit(void)
 		atomic_store_explicit(&sp_me.cache, &sp_cache_none, memory_order_relaxed);
 		sp_unlock(&cache->node->lock);
 	}
-	sp_me.mine = NULL;
 	sp_owner_leave();
 	sp_reclaim_wake();
+}
+
+void sp_owner_exit(void)
+{
+	sp_owner_idle();
+	sp_me.mine = NULL;
 }
 
 /* ---- taking over -------------------------------------------------------- */

@@ -72,6 +72,8 @@ struct sp_cache *sp_owner_borrow(struct sp_node *node);
 void sp_owner_return(struct sp_cache *cache);
 /* The calling thread's end will be noticed from now on. */
 void sp_owner_watch(void);
+/* Hand the calling thread's cache to the node; it gets one again when it goes on. */
+void sp_owner_idle(void);
 /* The thread ends: hand its cache to the node, in O(1) but for empty chunks. */
 void sp_owner_exit(void);
 

@@ -15,6 +15,7 @@
 #define ORPHANS		64		/* looked at in a pass, so that a pass is short */
 #define TICK_MIN_NS	10000000ull	/* between two looks for idle threads */
 #define TICK_MAX_NS	1000000000ull
+#define PRESSED		10		/* as often above the soft limit */
 #define LEAST_NS	1000000ull	/* between two turns: never spin */
 #define SHORT_NS	4000000ull	/* a sleep that is not worth a waking */
 
@@ -48,7 +49,7 @@ void sp_reclaim_init(bool background, uint64_t decay_ms)
 static uint64_t pass(struct sp_node *node, uint64_t now)
 {
 	sp_owner_reclaim(node, ORPHANS);
-	sp_node_purge(node, now, false);
+	sp_node_purge(node, now, SP_PURGE_OLD);
 	return sp_node_next_purge(node, now);
 }
 
@@ -69,14 +70,19 @@ static uint64_t last_pass(uint64_t now)
 	return next;
 }
 
-/* The background thread's: also look for idle threads, once a tick. */
+/*
+ * The background thread's: also look for idle threads, once a tick; above the soft
+ * limit for all threads, which get what is not empty back when they go on.
+ */
 static uint64_t pass_all(uint64_t now, uint64_t *next_tick)
 {
 	uint64_t next = UINT64_MAX;
-	bool tick = now >= *next_tick, watching = false;
+	bool pressed = sp_node_is_pressed(), watching = false;
+	uint64_t period = pressed ? tick_ns / PRESSED : tick_ns;
+	bool tick = now >= *next_tick || *next_tick - now > period;
 
 	if (tick)
-		*next_tick = now + tick_ns;
+		*next_tick = now + period;
 	for (int id = 0; id < SP_MAX_NODES; id++) {
 		struct sp_node *node = sp_node_get(id);
 		uint64_t n;
@@ -84,7 +90,7 @@ static uint64_t pass_all(uint64_t now, uint64_t *next_tick)
 		if (!node)
 			continue;
 		if (tick)
-			sp_owner_take_over(node, false);
+			sp_owner_take_over(node, pressed);
 		n = pass(node, now);
 		next = n < next ? n : next;
 		watching = watching || sp_owner_watching(node);
@@ -181,6 +187,11 @@ void sp_reclaim_wake(void)
 	wake(WITHOUT_ALARM, true);
 }
 
+void sp_reclaim_press(void)
+{
+	wake(WITH_ALARM, true);
+}
+
 void sp_reclaim_hurry(void)
 {
 	wake(WITH_ALARM, false);
@@ -189,7 +200,7 @@ void sp_reclaim_hurry(void)
 void sp_reclaim_stop(void)
 {
 	atomic_store_explicit(&wanted, false, memory_order_relaxed);
-	/* Not sp_reclaim_wake(): it may be asleep with a timer, or about to. */
+	/* Not wake(): whatever it is doing. */
 	atomic_fetch_add(&work, 1);
 	sp_sys_futex_wake((uint32_t *)&work, 1);
 }

@@ -18,6 +18,8 @@ void sp_reclaim_init(bool background, uint64_t decay_ms);
 void sp_reclaim_tick(struct sp_node *node);
 /* Something fell out of use: the background thread may have to set its alarm. */
 void sp_reclaim_wake(void);
+/* There is too much of something: a pass must not wait for its alarm. */
+void sp_reclaim_press(void);
 /* An hpage was needed and not ready: the stock is too small, or there is none. */
 void sp_reclaim_hurry(void);
 /*

@@ -470,6 +470,11 @@ struct sp_hpage *sp_space_find_ready(size_t hpages, size_t align, int node)
 
 /* ---- statistics --------------------------------------------------------- */
 
+uint64_t sp_space_committed(void)
+{
+	return atomic_load_explicit(&committed, memory_order_relaxed);
+}
+
 void sp_space_counts(struct sp_space_counts *counts)
 {
 	counts->committed = atomic_load_explicit(&committed, memory_order_relaxed);

@@ -90,6 +90,8 @@ void sp_space_mark_ready(const struct sp_hpage *hpage, bool ready);
 /* First of @hpages adjoining ready ones on @node, aligned; NULL: none. */
 struct sp_hpage *sp_space_find_ready(size_t hpages, size_t align, int node);
 
+/* Bytes committed now. */
+uint64_t sp_space_committed(void);
 void sp_space_counts(struct sp_space_counts *counts);
 uint64_t sp_space_base_pages(void);
 

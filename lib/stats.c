@@ -29,6 +29,8 @@ static void collect(struct slabpool_stats *stats)
 		.caches = sp_cache_count(),
 		.fork_fallbacks = sp_fork_fallbacks(),
 		.fork_copies = sp_fork_copies(),
+		.soft_limit = sp_conf.soft_limit,
+		.soft_limit_hits = sp_node_presses(),
 	};
 	for (int id = 0; id < SP_MAX_NODES; id++) {
 		struct sp_node_counts node;
@@ -85,6 +87,8 @@ static const struct {
 	FIELD(stock_hits, " hpages"),
 	FIELD(stock_misses, " hpages"),
 	FIELD(stock_fills, " hpages"),
+	FIELD(soft_limit, " bytes"),
+	FIELD(soft_limit_hits, ""),
 };
 
 /* A JSON string's inside: the library's own sentences need no more than this. */

@@ -384,6 +384,19 @@ static void *fill_in_thread(void *unused)
 	return unused;
 }
 
+static void decay_above_soft_limit(void) { decay_of(20000); }
+static void decay_by_amount(void) { decay_of(20000); }
+
+static void decay_to_the_floor(void)
+{
+	for (int round = 0; round < 2; round++) {
+		fill_and_free(200 * T_MIB, round ? 9 * T_MIB : 20000);
+		t_sleep_ms(t_emulated() ? 8000 : 2000);
+		note("committed %llu MiB\n", (unsigned long long)t_stats().committed >> 20);
+		check(t_stats().committed == 64 * T_MIB);
+	}
+}
+
 static void decay_after_thread_exit(void)
 {
 	pthread_t thread;
@@ -513,6 +526,9 @@ static const struct t_case cases[] = {
 	DECAY(decay_after_thread_exit),
 	DECAY(decay_of_idle_thread),
 	DECAY(decay_in_child),
+	CASE(decay_above_soft_limit, .conf = "decay_ms:10000,soft_limit:8M"),
+	CASE(decay_by_amount, .conf = "decay_ms:1000000,max_unused:8M"),
+	CASE(decay_to_the_floor, .conf = "decay_ms:500,floor:64M"),
 	CASE(decay_0, .conf = "decay_ms:0"),
 	CASE(decay_inline_small, .conf = INLINE),
 	CASE(decay_inline_large, .conf = INLINE),

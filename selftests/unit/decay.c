@@ -163,4 +163,19 @@ TEST(with_period_zero_nothing_may_stay)
 	EXPECT_EQ(0, sp_decay_next(&decay, 1));
 }
 
+TEST(ten_times_the_speed_is_a_tenth_of_the_time)
+{
+	struct sp_decay slow, fast;
+
+	sp_decay_init(&slow, PERIOD, 0);
+	sp_decay_init(&fast, PERIOD * 10, 0);
+	sp_decay_set_speed(&fast, 10);
+	sp_decay_add(&slow, 0, 1000);
+	sp_decay_add(&fast, 0, 1000);
+	/* In steps of the longer period. */
+	for (uint64_t ms = PERIOD / 20; ms <= PERIOD; ms += PERIOD / 20)
+		EXPECT_EQ(sp_decay_limit(&slow, ms * MS), sp_decay_limit(&fast, ms * MS));
+	EXPECT_EQ(0, sp_decay_limit(&fast, PERIOD * MS));
+}
+
 TEST_HARNESS_MAIN

@@ -55,7 +55,7 @@ FIXTURE_SETUP(source)
 	scarce = sp_backend_thp;
 	scarce.commit = scarce_commit;
 	scarce.decommit = scarce_decommit;
-	sp_node_init(1, 10000);
+	sp_node_init(1, 10000, &(struct sp_limits){ 0 });
 	self->node = sp_node_get(0);
 	ASSERT_EQ(0, sp_space_init(16 * SP_GIB, 0, false));
 	sp_space_set_source(&scarce);
@@ -104,7 +104,7 @@ TEST_F(source, exhausted_with_a_next_one_it_goes_on_and_counts)
 	EXPECT_EQ(16, self->counts.commits);
 	EXPECT_TRUE(sp_node_give_large(first, first->addr));
 	EXPECT_TRUE(sp_node_give_large(second, second->addr));
-	EXPECT_EQ(16 * SP_HPAGE, sp_node_purge(self->node, 0, true));
+	EXPECT_EQ(16 * SP_HPAGE, sp_node_purge(self->node, 0, SP_PURGE_ALL));
 	EXPECT_EQ(8, left);
 	/* The best source is asked first again. */
 	ASSERT_NE(NULL, huge(self->node, 1));
@@ -183,7 +183,7 @@ TEST_F(source, a_purge_takes_the_stock_and_nobody_replaces_it)
 
 	left = 100;
 	grow(self->node, chunks, 40);
-	EXPECT_EQ(5 * SP_HPAGE, sp_node_purge(self->node, 0, true));
+	EXPECT_EQ(5 * SP_HPAGE, sp_node_purge(self->node, 0, SP_PURGE_ALL));
 	EXPECT_EQ(60, left);
 	EXPECT_EQ(UINT64_MAX, sp_node_fill_stock(self->node, UINT64_MAX));
 	EXPECT_EQ(60, left);
@@ -197,7 +197,7 @@ TEST_F(source, decay_takes_the_stock_and_nobody_replaces_it)
 	left = 100;
 	grow(self->node, chunks, 40);
 	for (; now < late; now += 100000000) {
-		sp_node_purge(self->node, now, false);
+		sp_node_purge(self->node, now, SP_PURGE_OLD);
 		sp_node_fill_stock(self->node, now);
 	}
 	EXPECT_EQ(60, left);
@@ -341,7 +341,7 @@ TEST_F(source, failing_at_every_nth_commit_loses_nothing)
 				sp_node_give_chunk(chunks[i], chunks[i]->units);
 			chunks[i] = NULL;
 		}
-		sp_node_purge(self->node, 0, true);
+		sp_node_purge(self->node, 0, SP_PURGE_ALL);
 		sp_space_counts(&self->counts);
 		ASSERT_EQ(0, self->counts.committed);
 		ASSERT_EQ(40, left);
@@ -353,7 +353,7 @@ TEST(addresses_that_unused_hpages_hold_are_not_missing)
 	struct sp_chunk *chunk;
 	struct sp_node *node;
 
-	sp_node_init(1, 10000);
+	sp_node_init(1, 10000, &(struct sp_limits){ 0 });
 	node = sp_node_get(0);
 	ASSERT_EQ(0, sp_space_init(16 * SP_HPAGE, 0, false));
 	sp_space_set_source(&sp_backend_thp);
@@ -386,7 +386,7 @@ TEST(where_the_kernel_cannot_populate_pages_are_touched)
 	unsigned char resident[SP_HPAGE / 4096];
 	struct sp_extent extent;
 
-	sp_node_init(1, 10000);
+	sp_node_init(1, 10000, &(struct sp_limits){ 0 });
 	ASSERT_EQ(0, sp_space_init(16 * SP_HPAGE, 0, false));
 	sp_space_set_source(&sp_backend_thp);
 	ASSERT_EQ(0, forget_populate());
