@@ -44,10 +44,11 @@ int sp_secure_extend(size_t from, size_t to)
 {
 	size_t first = sp_round_up(from / SP_ALIGN, SP_HPAGE);
 	size_t last = sp_round_up(to / SP_ALIGN, SP_HPAGE);
-	char *at = (char *)sp_secure.mark + first;
+	char *at;
 
 	if (!sp_secure.on || first == last)
 		return 0;
+	at = (char *)sp_secure.mark + first;
 	if (first)
 		sp_sys_advise(at, last - first, MADV_HUGEPAGE);
 	return sp_sys_protect_rw(at, last - first);
