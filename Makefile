@@ -12,7 +12,7 @@ export PREFIX DESTDIR
 
 MAKEFLAGS += --no-print-directory
 .PHONY: all help deps deps-test deps-debug lib kmod tools selftests check check-kernels check-debug \
-	check-coverage demo guest-shell bench install dkms-install clean
+	check-coverage fuzz-lib demo guest-shell bench install dkms-install clean
 
 all: lib kmod tools	## the library, the module (for the 6.1 test kernel) and the tools
 
@@ -50,6 +50,9 @@ check-debug: deps-debug	## the module's tests on KASAN and KCSAN kernels, built 
 
 check-coverage: deps-debug ## which lines of the module its tests run (hours, emulated)
 	@$(vm)/coverage
+
+fuzz-lib: deps-test	## libFuzzer on the library, DURATION=60 seconds for each target
+	+@$(MAKE) -C selftests/fuzzlib run
 
 demo: all		## a real service on the module, in a guest
 	@$(vm)/deps build test demo

@@ -152,7 +152,7 @@ programs()
 			[ -e "$source" ] || continue
 			name=$(basename "${source%.*}")
 			case $source in
-			*/fuzz/*.c)	;;	# the fuzzer is one program: fuzz/check.sh
+			*/fuzz/*.c | */fuzzlib/*.c) ;;	# not by themselves: check.sh
 			*.c)	program "$folder" "$name" "$BUILD/selftests/$folder/$name" ;;
 			*.sh)	program "$folder" "$name" "$source" ;;
 			esac
@@ -243,10 +243,11 @@ native()
 	built asan SANITIZE=address unit
 	built ubsan SANITIZE=undefined unit
 	built tsan SANITIZE=thread unit
+	item build/fuzzlib make -C "$TOP/selftests/fuzzlib"
 	item build/tools make -C "$TOP/tools" "O=$BUILD/tools"
 	item build/tools-clang make -C "$TOP/tools" CC=clang "O=$BUILD/tools-clang" "L=$BUILD/lib-clang"
 	item build/install "$TOP/selftests/installed.sh"
-	programs unit unit-asan unit-ubsan unit-tsan callgrind preload model
+	programs unit unit-asan unit-ubsan unit-tsan callgrind preload model fuzzlib
 }
 
 # summary: the skips with their reasons, then the line everybody looks for.

@@ -22,7 +22,9 @@
 #define MODEL_WINDOW	((size_t)1 << 40)	/* the library's heap is no longer */
 #define MODEL_GRAIN	16
 #define MODEL_ALIGN_MAX	((size_t)1 << 30)
+#ifndef MODEL_SAMPLES
 #define MODEL_SAMPLES	4096u			/* bytes of an object that are looked at */
+#endif
 
 /* The functions under test; those a build does not have are NULL. */
 struct model_family {
