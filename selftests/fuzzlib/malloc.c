@@ -21,19 +21,8 @@
 
 static struct model_object objects[OBJECTS];
 
-static size_t usable_size(void *ptr)
-{
-	return slabpool_usable_size(ptr);
-}
-
 static const struct model_family family = {
-	.malloc = slabpool_malloc,
-	.calloc = slabpool_calloc,
-	.realloc = slabpool_realloc,
-	.aligned_alloc = slabpool_aligned_alloc,
-	.free = slabpool_free,
-	.free_sized = slabpool_free_sized,
-	.usable_size = usable_size,
+	MODEL_LIBRARY,
 	.may_fail = true,
 };
 

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "slabpool.h"
+
 #define MODEL_WINDOW	((size_t)1 << 40)	/* the library's heap is no longer */
 #define MODEL_GRAIN	16
 #define MODEL_ALIGN_MAX	((size_t)1 << 30)
@@ -38,6 +40,21 @@ struct model_family {
 	size_t (*usable_size)(void *ptr);
 	bool may_fail;		/* there is a limit: ENOMEM is an answer */
 };
+
+static inline size_t model_usable_size(void *ptr)
+{
+	return slabpool_usable_size(ptr);
+}
+
+/* A family of the library's own names. */
+#define MODEL_LIBRARY					\
+	.malloc = slabpool_malloc,			\
+	.calloc = slabpool_calloc,			\
+	.realloc = slabpool_realloc,			\
+	.aligned_alloc = slabpool_aligned_alloc,	\
+	.free = slabpool_free,				\
+	.free_sized = slabpool_free_sized,		\
+	.usable_size = model_usable_size
 
 struct model_object {
 	unsigned char *at;

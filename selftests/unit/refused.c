@@ -121,19 +121,8 @@ int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*run
 
 static struct model_object objects[OBJECTS];
 
-static size_t usable_size(void *ptr)
-{
-	return slabpool_usable_size(ptr);
-}
-
 static const struct model_family family = {
-	.malloc = slabpool_malloc,
-	.calloc = slabpool_calloc,
-	.realloc = slabpool_realloc,
-	.aligned_alloc = slabpool_aligned_alloc,
-	.free = slabpool_free,
-	.free_sized = slabpool_free_sized,
-	.usable_size = usable_size,
+	MODEL_LIBRARY,
 	.may_fail = true,
 };
 
@@ -199,15 +188,16 @@ static const char *a_region(void)
 
 static const char *trace(uint64_t seed)
 {
+	int rounds = STEPS / 100 / (t_emulated() ? 10 : 1);
 	const char *wrong = NULL;
 
-	for (int round = 1; round <= STEPS / 100 && !wrong; round++) {
+	for (int round = 1; round <= rounds && !wrong; round++) {
 		wrong = round % 3 ? steps(&seed, 100) : in_a_thread(&seed);
 		if (!wrong && round % 7 == 0)
 			slabpool_release();
 		if (!wrong && round % 5 == 0)
 			wrong = a_region();
-		if (!wrong && round % 40 == 0)
+		if (!wrong && round % 40 == 9)
 			wrong = in_a_child(&seed);
 	}
 	return wrong;
