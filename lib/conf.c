@@ -24,15 +24,19 @@ struct option {
 };
 
 static const char *const backends[] = { "auto", "device", "hugetlb", "thp", NULL };
+static const char *const profiles[] = { "server", "throughput", "realtime", "small", NULL };
 static const char *const forks[] = { "snapshot", "copy", "none", NULL };
 static const char *const booleans[] = { "false", "true", NULL };
 
 #define FIELD(name)	#name, offsetof(struct sp_conf, name)
 
+#define DAY_MS	(24ull * 3600 * 1000)
+
 static const struct option options[] = {
+	{ FIELD(profile),		WORD,	profiles, 0 },
 	{ FIELD(backend),		WORD,	backends, 0 },
 	{ FIELD(node),			NUMBER,	NULL, SP_MAX_NODES - 1 },
-	{ FIELD(decay_ms),		NUMBER,	NULL, 24ull * 3600 * 1000 },
+	{ FIELD(decay_ms),		NUMBER,	NULL, DAY_MS },
 	{ FIELD(limit),			SIZE,	NULL, UINT64_MAX / 2 },
 	{ FIELD(soft_limit),		SIZE,	NULL, UINT64_MAX / 2 },
 	{ FIELD(max_unused),		SIZE,	NULL, UINT64_MAX / 2 },
@@ -50,6 +54,21 @@ const struct sp_conf sp_conf_default = {
 	.decay_ms = 10000,
 	.background_thread = 1,
 };
+
+/* What a profile sets; the table in slabpool(7) says the same. */
+static void set_profile(struct sp_conf *conf, uint64_t profile)
+{
+	static const struct { uint64_t decay_ms, max_unused, background_thread; } sets[] = {
+		[SP_PROFILE_SERVER] = { 10000, 0, 1 },
+		[SP_PROFILE_THROUGHPUT] = { 60000, 0, 1 },
+		[SP_PROFILE_REALTIME] = { DAY_MS, 0, 0 },
+		[SP_PROFILE_SMALL] = { 1000, 8 * SP_MIB, 0 },
+	};
+
+	conf->decay_ms = sets[profile].decay_ms;
+	conf->max_unused = sets[profile].max_unused;
+	conf->background_thread = sets[profile].background_thread;
+}
 
 struct span {
 	const char *at;
@@ -160,6 +179,8 @@ static bool parse_entry(struct span entry, struct sp_conf *conf, struct sp_text 
 			return false;
 		}
 		memcpy((char *)conf + option->field, &number, sizeof(number));
+		if (option->field == offsetof(struct sp_conf, profile))
+			set_profile(conf, number);
 		return true;
 	}
 	say_unknown(why, key);

@@ -21,7 +21,15 @@ enum sp_conf_fork {
 	SP_FORK_NONE,	/* the child must not touch the heap: it only execs */
 };
 
+enum sp_conf_profile {
+	SP_PROFILE_SERVER,	/* the defaults */
+	SP_PROFILE_THROUGHPUT,
+	SP_PROFILE_REALTIME,
+	SP_PROFILE_SMALL,
+};
+
 struct sp_conf {
+	uint64_t profile;		/* enum sp_conf_profile: sets some of the others */
 	uint64_t backend;		/* enum sp_conf_backend */
 	uint64_t node;			/* UINT64_MAX: the node of the thread's CPU */
 	uint64_t decay_ms;		/* 0: give back at once */

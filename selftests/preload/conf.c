@@ -61,7 +61,7 @@ static const char *const good[] = {
 	"", ",", ",,,", "backend:auto", "backend:thp", "node:0", "decay_ms:0", "decay_ms:1",
 	"decay_ms:86400000", "limit:0", "limit:64M", "limit:64m", "limit:1G", "limit:1T",
 	"limit:65536K", "limit:100000000", "soft_limit:64M", "max_unused:8M", "floor:16M",
-	"secure:true", "fork:snapshot", "fork:copy", "fork:none", "background_thread:true",
+	"secure:true", "profile:server", "profile:small", "fork:snapshot", "fork:copy", "fork:none", "background_thread:true",
 	"background_thread:false", "verbose:false", "stats_print:false", "abort_conf:true",
 	"abort_conf:false", ",decay_ms:5,", "decay_ms:5,decay_ms:6,backend:thp,limit:1G",
 };

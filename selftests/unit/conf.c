@@ -106,4 +106,27 @@ TEST_F(conf, only_the_first_bad_entry_is_named_and_a_short_buffer_is_enough)
 	EXPECT_EQ(15, strlen(small));
 }
 
+TEST_F(conf, a_profile_wins_over_what_comes_before_it_and_over_nothing_else)
+{
+	EXPECT_EQ(0, parse(self, "decay_ms:5,limit:1G,profile:small"));
+	EXPECT_EQ(1000, self->conf.decay_ms);
+	EXPECT_EQ(8 * SP_MIB, self->conf.max_unused);
+	EXPECT_EQ(0, self->conf.background_thread);
+	EXPECT_EQ(SP_GIB, self->conf.limit);
+	EXPECT_EQ(0, parse(self, "profile:realtime,decay_ms:7"));
+	EXPECT_EQ(7, self->conf.decay_ms);
+	EXPECT_EQ(0, self->conf.max_unused);
+	EXPECT_EQ(-EINVAL, parse(self, "profile:fast"));
+}
+
+TEST_F(conf, the_profile_of_servers_is_the_default)
+{
+	struct sp_conf set = sp_conf_default;
+
+	set.decay_ms = set.max_unused = 5;
+	set.background_thread = 0;
+	EXPECT_EQ(0, sp_conf_parse("profile:server", &set, self->why, sizeof(self->why)));
+	EXPECT_EQ(0, memcmp(&set, &sp_conf_default, sizeof(set)));
+}
+
 TEST_HARNESS_MAIN
