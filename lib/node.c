@@ -457,6 +457,8 @@ static int add_to_stock(struct sp_node *node, uint64_t now)
 		return 0;
 	if (!hpage || !make_resident(node, hpage))
 		err = grow(node, SP_TOUCH_ALL, true, &hpage);
+	if (!err)
+		sp_secure_populate(hpage->addr, SP_HPAGE);
 	sp_lock(&node->lock);
 	if (err) {
 		sp_stock_init(&node->stock);

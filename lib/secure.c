@@ -54,6 +54,12 @@ int sp_secure_extend(size_t from, size_t to)
 	return sp_sys_protect_rw(at, last - first);
 }
 
+void sp_secure_populate(const char *addr, size_t size)
+{
+	if (sp_secure.on)
+		sp_sys_populate((void *)sp_secure_mark(addr), size / SP_ALIGN);
+}
+
 void sp_secure_fail(const void *object, uint8_t mark)
 {
 	if (mark == SP_MARK_FREED)

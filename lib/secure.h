@@ -48,6 +48,8 @@ int sp_secure_init(void);
 _Noreturn void sp_secure_fail(const void *object, uint8_t mark);
 /* Marks for the window's bytes in [from, to), both multiples of an hpage. */
 int sp_secure_extend(size_t from, size_t to);
+/* Marks of these, whoever uses them meanwhile, shall cost no fault; none if not secure. */
+void sp_secure_populate(const char *addr, size_t size);
 
 /* @word as it is written at @at, and the reverse; the same word if not secure. */
 static inline uintptr_t sp_secure_hide(uintptr_t word, const void *at)

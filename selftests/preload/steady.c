@@ -223,6 +223,13 @@ static void small_growth_without_fault(void) { growth_without_fault_of(100); }
 static void medium_growth_without_fault(void) { growth_without_fault_of(5000); }
 static void large_growth_without_fault(void) { growth_without_fault_of(200000); }
 
+/* Past the 32 MiB whose marks are on base pages, and over the next boundary of them. */
+static void growth_without_fault_when_secure(void)
+{
+	grow_with(16, 1000, 0);
+	growth_without_fault_of(1000);
+}
+
 static void growth_without_system_call_of(size_t size)
 {
 	for (int round = 0; round < ROUNDS; round++) {
@@ -314,6 +321,12 @@ static void *grow_a_little(void *unused)
 {
 	grow(3, 1000);
 	return unused;
+}
+
+static void no_stock_where_nothing_may_stay(void)
+{
+	grow(40, 1000);
+	check(t_stats().stock_fills == 0);
 }
 
 static void no_stock_while_small(void)
@@ -510,6 +523,7 @@ static const struct t_case cases[] = {
 	CASE(small_growth_without_fault),
 	CASE(medium_growth_without_fault),
 	CASE(large_growth_without_fault),
+	CASE(growth_without_fault_when_secure, .conf = "secure:true"),
 	CASE(small_growth_without_system_call),
 	CASE(medium_growth_without_system_call),
 	CASE(large_growth_without_system_call),
@@ -518,6 +532,7 @@ static const struct t_case cases[] = {
 	CASE(release_includes_the_stock),
 	CASE(stock_leaves_the_limit_alone, .conf = "limit:100M"),
 	CASE(no_stock_without_the_thread, .conf = "background_thread:false"),
+	CASE(no_stock_where_nothing_may_stay, .conf = "decay_ms:0"),
 	CASE(no_stock_while_small),
 	DECAY(decay_of_small),
 	DECAY(decay_of_medium),
