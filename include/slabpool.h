@@ -104,6 +104,21 @@ SLABPOOL_API void *slabpool_malloc_onnode(size_t size, int node)
 SLABPOOL_API size_t slabpool_release(void);
 
 /**
+ * slabpool_prime - have the memory of the next allocations now
+ * @size: of each
+ * @n: how many
+ *
+ * The next @n objects of @size bytes that the calling thread allocates need no memory
+ * from the source and touch none for the first time.  Up to 32 KiB they are in its
+ * cache; larger ones are with the node, where other threads may be faster.  This
+ * holds until decay or slabpool_release() takes what is unused: profile:realtime has
+ * no decay.  With secure:true it has no effect above 2 MiB.
+ *
+ * Return: 0; -ENOMEM, with what could be had primed; what slabpool_init() gave.
+ */
+SLABPOOL_API int slabpool_prime(size_t size, size_t n);
+
+/**
  * slabpool_thread_idle - the calling thread will not allocate for a while
  *
  * What its cache holds goes to the node now, from where other threads take it and

@@ -438,6 +438,44 @@ void *slabpool_malloc_onnode(size_t size, int id)
 	return p;
 }
 
+/*
+ * Objects that no cache keeps: have them all, touch them, and let the node keep what
+ * they are made of.
+ */
+static int prime_large(size_t size, size_t n)
+{
+	void **all = NULL, **p = NULL;
+
+	for (; n && (p = alloc(size, CALLER)); n--) {
+		for (size_t at = 0; at < size; at += 4 * SP_KIB)
+			((volatile char *)p)[at] = 0;
+		*p = all;
+		all = p;
+	}
+	while (all) {
+		p = all;
+		all = *p;
+		slabpool_free(p);
+	}
+	return n ? -ENOMEM : 0;
+}
+
+int slabpool_prime(size_t size, size_t n)
+{
+	struct sp_cache *cache;
+	int err = sp_init();
+
+	if (err)
+		return err;
+	if (!is_classed(size, SP_ALIGN))
+		return size > PTRDIFF_MAX ? -ENOMEM : prime_large(size, n);
+	cache = enter(CALLER, true);
+	if (!cache || !sp_cache_prime(cache, class_of(size, SP_ALIGN), n))
+		err = -ENOMEM;
+	sp_thread_leave();
+	return err;
+}
+
 void slabpool_thread_idle(void)
 {
 	sp_owner_idle();

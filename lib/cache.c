@@ -6,6 +6,7 @@
 #include "secure.h"
 
 #define CHUNK_MAX	(64 * SP_KIB)	/* of small objects; medium ones get more */
+#define PAGE		(4 * SP_KIB)	/* the smallest that is touched at once */
 #define CHUNK_OBJECTS	8		/* at least, where they are larger than that */
 
 /* Set up by the compiler: allocations come before any constructor. */
@@ -342,10 +343,75 @@ uint64_t sp_cache_count(void)
 	return atomic_load_explicit(&caches, memory_order_relaxed);
 }
 
+/* Objects that a chunk can still hand out. */
+static size_t room(const struct sp_chunk *chunk)
+{
+	return chunk->cap - ((uint32_t)chunk->used & ~(uint32_t)SP_CHUNK_CURRENT);
+}
+
+static size_t room_of_bin(const struct sp_bin *bin)
+{
+	size_t n = room(bin->current);
+
+	for (struct sp_list *l = bin->available.next; l != &bin->available; l = l->next)
+		n += room(container_of(l, struct sp_chunk, link));
+	return n;
+}
+
+/* What was not carved may never have been touched; nobody's data is there. */
+static void touch(const struct sp_chunk *chunk)
+{
+	char *end = chunk->addr + chunk->units * SP_UNIT;
+	char *at = chunk->addr + sp_round_up((size_t)chunk->carved * chunk->stride, PAGE);
+
+	for (; at < end; at += PAGE) {
+		*(volatile char *)at = 0;
+		if (sp_secure.on)
+			sp_secure_set(at, SP_MARK_NONE);
+	}
+}
+
+bool sp_cache_prime(struct sp_cache *cache, unsigned int class, size_t n)
+{
+	struct sp_bin *bin = &cache->bin[class];
+	struct sp_chunk *chunk;
+	size_t have;
+
+	drain(cache);
+	have = room_of_bin(bin);
+	touch(bin->current);
+	while (have < n) {
+		chunk = new_chunk(cache, class);
+		if (!chunk)
+			return false;
+		touch(chunk);
+		sp_list_push_tail(&bin->available, &chunk->link);
+		cache->primed = true;
+		have += room(chunk);
+	}
+	return true;
+}
+
+static void drop_primed(struct sp_cache *cache, struct sp_bin *bin)
+{
+	struct sp_list *l = bin->available.next;
+
+	while (l != &bin->available) {
+		struct sp_chunk *chunk = container_of(l, struct sp_chunk, link);
+
+		l = l->next;
+		if (chunk->used == 0)
+			chunk_empty(cache, chunk);
+	}
+}
+
 void sp_cache_trim(struct sp_cache *cache)
 {
 	drain(cache);
 	sp_remote_flush(&cache->remote);
+	for (unsigned int class = 0; cache->primed && class < SP_CLASSES; class++)
+		drop_primed(cache, &cache->bin[class]);
+	cache->primed = false;
 	for (unsigned int class = 0; class < SP_CLASSES; class++)
 		if (cache->bin[class].current->used == SP_CHUNK_CURRENT) {
 			retire_current(cache, class);

@@ -52,6 +52,7 @@ struct sp_cache {
 	_Atomic uint8_t state;		/* enum sp_cache_state; the lock */
 	uint64_t nchunks;		/* chunks owned */
 	uint32_t ticks;			/* slow paths taken */
+	bool primed;			/* some available chunk may be empty */
 	uint64_t random;		/* secure: the state of its numbers */
 } __attribute__((aligned(SP_CACHE_LINE)));
 
@@ -99,6 +100,11 @@ struct sp_cache *sp_cache_new(struct sp_node *node);
  * reclaimer's work.  No lock held.
  */
 void sp_cache_tick(struct sp_cache *cache);
+/*
+ * Have the next @n objects of a class without the node.  False: there is no memory for
+ * all of them; the cache keeps what there was.
+ */
+bool sp_cache_prime(struct sp_cache *cache, unsigned int class, size_t n);
 /* Give back the calling thread's own empty chunks. */
 void sp_cache_trim(struct sp_cache *cache);
 /* Caches made so far. */

@@ -122,6 +122,45 @@ static void pair_of_one_size(void)
 	_exit(0);
 }
 
+/* What was primed is there: the first of each size, and no fault. */
+static void primed_without_fault(void)
+{
+	static const struct { size_t size, n; } wants[] = {
+		{ 48, 20000 }, { 1000, 3000 }, { 20000, 200 }, { 200000, 20 }, { 5 * T_MIB, 3 },
+	};
+	struct rusage before, after;
+
+	for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++)
+		check(t_lib(slabpool_prime)(wants[i].size, wants[i].n) == 0);
+	check(getrusage(RUSAGE_THREAD, &before) == 0);
+	for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++)
+		for (size_t n = 0; n < wants[i].n; n++) {
+			char *p = malloc(wants[i].size);
+
+			check(p);
+			memset(p, 1, wants[i].size);
+		}
+	check(getrusage(RUSAGE_THREAD, &after) == 0);
+	note("%ld faults\n", after.ru_minflt - before.ru_minflt);
+	check(after.ru_minflt == before.ru_minflt);
+}
+
+static void primed_without_system_call(void)
+{
+	char *p;
+
+	check(t_lib(slabpool_prime)(48, 20000) == 0);
+	check(t_lib(slabpool_prime)(20000, 200) == 0);
+	forbid_system_calls();
+	for (int i = 0; i < 20200; i++) {
+		p = malloc(i < 20000 ? 48 : 20000);
+		if (!p)
+			_exit(3);
+		p[0] = 1;
+	}
+	_exit(0);
+}
+
 /* ---- two threads -------------------------------------------------------- */
 
 #define RING	1024
@@ -517,6 +556,8 @@ static const struct t_case cases[] = {
 	CASE(medium_without_system_call),
 	CASE(large_without_system_call),
 	CASE(pair_of_one_size),
+	CASE(primed_without_fault, .conf = "profile:realtime"),
+	CASE(primed_without_system_call, .conf = "profile:realtime"),
 	CASE(small_without_fault),
 	CASE(medium_without_fault),
 	CASE(remote_without_fault),

@@ -376,6 +376,30 @@ TEST(an_object_on_a_node_is_an_ordinary_object)
 	EXPECT_EQ(EINVAL, errno);
 }
 
+TEST(what_is_primed_is_in_the_cache_and_goes_when_it_is_not_wanted)
+{
+	static const size_t sizes[] = { 1, 64, 1000, 5000, 32000 };
+	struct slabpool_stats before, after;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		ASSERT_EQ(0, slabpool_prime(sizes[i], 3000));
+		ASSERT_EQ(0, slabpool_stats(&before, sizeof(before)));
+		for (int n = 0; n < 3000; n++)
+			ASSERT_NE(NULL, slabpool_malloc(sizes[i]));
+		ASSERT_EQ(0, slabpool_stats(&after, sizeof(after)));
+		EXPECT_EQ(before.active, after.active);
+		/* There are enough already. */
+		EXPECT_EQ(0, slabpool_prime(sizes[i], 0));
+	}
+	EXPECT_EQ(0, slabpool_prime(100, 20000));
+	ASSERT_EQ(0, slabpool_stats(&after, sizeof(after)));
+	EXPECT_GE(after.active, before.active + 1 * SP_MIB);
+	slabpool_release();
+	ASSERT_EQ(0, slabpool_stats(&after, sizeof(after)));
+	EXPECT_LE(after.active, before.active + SP_UNIT);
+	EXPECT_TRUE(nodes_are_sane());
+}
+
 TEST(free_keeps_errno)
 {
 	void *small = slabpool_malloc(10), *large = slabpool_malloc(SP_MIB);
