@@ -44,6 +44,7 @@
 #define T_PLAIN		16u	/* once, without backend: in SLABPOOL_CONF */
 #define T_LINKED	32u	/* not preloaded */
 #define T_ROOT		64u
+#define T_GUEST		128u	/* changes the machine: in the guest only */
 
 struct t_case {
 	const char *name;
@@ -328,6 +329,8 @@ static inline const char *t_skip(const struct t_case *c)
 {
 	if ((c->flags & T_NO_DEVICE) && t_has_device())
 		return "the device is here";
+	if ((c->flags & T_GUEST) && !t_emulated())
+		return "it changes the machine: in the guest only";
 	return (c->flags & T_ROOT) && geteuid() ? "not root" : NULL;
 }
 
