@@ -179,7 +179,8 @@ static const char *a_region(void)
 	errno = 0;
 	p = slabpool_region_map(2 * SP_HPAGE, SLABPOOL_NODE_LOCAL, 0);
 	if (!p)
-		return errno == ENOMEM ? NULL : "no region, and not ENOMEM";
+		/* A region of the device has a descriptor of its own. */
+		return errno == ENOMEM || errno == EMFILE ? NULL : "no region, and a strange error";
 	if (p[0] || p[2 * SP_HPAGE - 1])
 		return "a region is not zero";
 	p[0] = p[2 * SP_HPAGE - 1] = 1;
