@@ -94,6 +94,7 @@ static void client_free(struct kref *ref)
 	struct sp_client *client = container_of(ref, struct sp_client, ref);
 
 	sp_quota_free(client->quota);
+	put_pid(client->owner);
 	kfree(client);
 }
 

@@ -114,8 +114,11 @@ static unsigned long sp_dev_get_unmapped_area(struct file *file,
 {
 	unsigned long ret, room;
 
-	if (flags & MAP_FIXED)
+	if (flags & MAP_FIXED) {
+		if (sp_vma_inherited(file, addr, addr + len))
+			return -EINVAL;
 		return thp_get_unmapped_area(file, addr, len, pgoff, flags);
+	}
 
 	ret = thp_get_unmapped_area(file, round_up(addr, HPAGE_PMD_SIZE), len,
 				    pgoff, flags);

@@ -201,7 +201,7 @@ struct sp_chain {
  *	invalidate lock
  * @link: place in @chain; guarded by its lock
  * @origin: whose snapshot this is, NULL when none or ended; guarded likewise
- * @owner: address space that made the snapshot, only to compare; guarded likewise
+ * @owner: process that made the snapshot, only to compare; guarded likewise
  * @id: of this snapshot, 0 for none; guarded likewise
  * @leaving: no copies are made for it any more; guarded likewise
  * @inherit: snapshot of this client that forks inherit, 0 for none; written
@@ -224,7 +224,7 @@ struct sp_client {
 	struct sp_chain *chain;
 	struct list_head link;
 	struct sp_client *origin;
-	struct mm_struct *owner;
+	struct pid *owner;
 	unsigned long id;
 	bool leaving;
 	unsigned long inherit;
@@ -308,6 +308,8 @@ long sp_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* in vma.c */
 int sp_vma_mmap(struct file *file, struct vm_area_struct *vma);
+bool sp_vma_inherited(struct file *file, unsigned long start,
+		      unsigned long end);
 
 /* in client.c */
 int sp_range_init(struct sp_range *range, u64 offset, u64 length);

@@ -573,7 +573,7 @@ static int take_picture(struct sp_chain *chain, struct sp_client *origin,
 	chain->count++;
 	list_add(&into->link, &origin->link);
 	into->origin = origin;
-	into->owner = current->mm;
+	into->owner = get_task_pid(current, PIDTYPE_TGID);
 	into->id = atomic_long_inc_return(&last_id);
 	into->chain = chain;
 	settle_marks(origin, into);
@@ -673,13 +673,15 @@ unsigned long sp_snapshot_inherit(struct sp_client *client)
  * sp_snapshot_close - a descriptor of a client is closed
  * @client: the client
  *
- * When the process that made the snapshot closes it, later forks are not meant.
+ * When the process that made the snapshot closes it, later forks are not meant;
+ * nor when it ends or executes another program, which is why it is not known by
+ * its address space: that is gone before its descriptors are.
  */
 void sp_snapshot_close(struct sp_client *client)
 {
 	filemap_invalidate_lock_shared(client->mapping);
 	sp_snapshot_lock_shared(client);
-	if (client->origin && client->owner == current->mm)
+	if (client->origin && client->owner == task_tgid(current))
 		cmpxchg(&client->origin->inherit, client->id, 0);
 	sp_snapshot_unlock_shared(client);
 	filemap_invalidate_unlock_shared(client->mapping);

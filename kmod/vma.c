@@ -145,6 +145,31 @@ static bool commits(struct file *file, struct vm_area_struct *vma)
 }
 
 /**
+ * sp_vma_inherited - is anything there that a fork inherited from this client?
+ * @file: a file of the client
+ * @start: first address, in the caller's address space, which is locked
+ * @end: the one behind the last
+ *
+ * remap_file_pages(2) makes a new mapping of an old one's file, which would show a
+ * child its origin.
+ */
+bool sp_vma_inherited(struct file *file, unsigned long start, unsigned long end)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+
+	mmap_assert_locked(mm);
+
+	while ((vma = find_vma_intersection(mm, start, end)) != NULL) {
+		if (vma->vm_private_data && vma->vm_ops == &sp_vm_ops &&
+		    vma->vm_file->private_data == file->private_data)
+			return true;
+		start = vma->vm_end;
+	}
+	return false;
+}
+
+/**
  * sp_vma_mmap - map a range of a client
  * @file: the client's file
  * @vma: the mapping being made

@@ -270,6 +270,84 @@ TEST_F(origin, a_fork_after_a_snapshot_whose_maker_was_killed_shares)
 	EXPECT_EQ(50, self->map[0]);
 }
 
+/*
+ * Make a snapshot, leave it to a child that lives until @end is closed, and end, or
+ * execute another program, without a word to the module.
+ */
+static void make_and_go(int fd, char *map, const int *ready, const int *end, bool executes)
+{
+	char byte;
+
+	if (t_snapshot(fd, t_open()) != HPAGES)
+		_exit(1);
+	if (!fork()) {
+		close(end[1]);
+		map[0] = 51;
+		if (write(ready[1], "", 1) == 1)
+			_exit(read(end[0], &byte, 1));
+		_exit(1);
+	}
+	if (executes)
+		execl("/bin/true", "true", NULL);
+	_exit(executes);
+}
+
+TEST_F(origin, a_fork_beside_a_snapshot_whose_maker_is_gone_shares)
+{
+	int ready[2], end[2], executes;
+	pid_t pid;
+	char byte;
+
+	for (executes = 0; executes < 2; executes++) {
+		ASSERT_EQ(0, pipe(ready));
+		ASSERT_EQ(0, pipe(end));
+		pid = fork();
+		if (!pid)
+			make_and_go(self->fd, self->map, ready, end, executes);
+		EXPECT_EQ(1, read(ready[0], &byte, 1));
+		EXPECT_EQ(0, t_wait(pid));
+		pid = fork();
+		if (!pid) {
+			self->map[0] = 60 + executes;
+			_exit(0);
+		}
+		EXPECT_EQ(0, t_wait(pid));
+		EXPECT_EQ(60 + executes, self->map[0]);
+		close(ready[0]);
+		close(ready[1]);
+		close(end[0]);
+		close(end[1]);
+	}
+}
+
+/* remap_file_pages() maps the file of what is mapped: that of the origin. */
+TEST_F(origin, nothing_leads_from_an_inherited_mapping_to_the_origins_memory)
+{
+	int into = t_open();
+	pid_t pid;
+
+	ASSERT_EQ(HPAGES, t_snapshot(self->fd, into));
+	self->map[0] = 99;
+	pid = fork();
+	if (!pid) {
+		if (!remap_file_pages(self->map, self->hpage, 0, 512, 0) || errno != EINVAL)
+			_exit(1);
+		if (reserve(self->fd, self->length, self->map) != MAP_FAILED || errno != EINVAL)
+			_exit(2);
+		if (!is_original(self->map, self->hpage))
+			_exit(3);
+		/* Another client's may be there, and the origin's where nothing is. */
+		if (reserve(into, self->hpage, self->map) != self->map || self->map[0] != 1)
+			_exit(4);
+		munmap(self->map, self->length);
+		if (reserve(self->fd, self->length, self->map) != self->map)
+			_exit(5);
+		_exit(self->map[0] != 99);
+	}
+	EXPECT_EQ(0, t_wait(pid));
+	close(into);
+}
+
 TEST_F(origin, an_inherited_mapping_ends_with_the_snapshot_nobody_kept)
 {
 	int into = t_open(), pipes[2];

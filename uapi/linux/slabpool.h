@@ -328,10 +328,11 @@ struct slabpool_ioc_share {
  *
  * A shared mapping of the origin that a fork(2) inherits shows @into instead, from
  * the first moment of the child on.  This holds for forks until the process that
- * made the snapshot closes a descriptor of @into, another snapshot of the origin
- * is made, or nobody has @into open or mapped any more.  That also ends what was
- * inherited (SIGBUS): the child maps @into over it.  Forks without a snapshot
- * share.
+ * made the snapshot closes a descriptor of @into or ends, another snapshot of the
+ * origin is made, or nobody has @into open or mapped any more.  That also ends what was
+ * inherited (SIGBUS): the child maps @into over it.  In its place the origin's own
+ * memory cannot be mapped before it is unmapped (EINVAL), which keeps
+ * remap_file_pages(2) from leading there.  Forks without a snapshot share.
  *
  * A client may have any number of snapshots, and they may have snapshots, each in
  * any process and ending in any order: up to SLABPOOL_MAX_SNAPSHOTS alive at a
