@@ -52,6 +52,7 @@ static void check_values(const struct sp_conf *conf)
 	demand(conf->decay_ms <= 24ull * 3600 * 1000, "decay_ms");
 	demand(conf->limit <= UINT64_MAX / 2, "limit");
 	demand(conf->fork <= SP_FORK_NONE, "fork");
+	demand(conf->profile <= SP_PROFILE_SMALL, "profile");
 	demand(conf->background_thread <= 1 && conf->verbose <= 1, "background_thread, verbose");
 	demand(conf->stats_print <= 1 && conf->abort_conf <= 1, "stats_print, abort_conf");
 }
@@ -80,16 +81,20 @@ static void write_and_read_again(const struct sp_conf *conf)
 {
 	static const char *const backend[] = { "auto", "device", "hugetlb", "thp" };
 	static const char *const fork[] = { "snapshot", "copy", "none" };
+	static const char *const profile[] = { "server", "throughput", "realtime", "small" };
 	static const char *const boolean[] = { "false", "true" };
 	struct sp_conf again = sp_conf_default;
-	char text[400], node[40] = "";
+	char text[600], node[40] = "";
 
 	if (conf->node != UINT64_MAX)
 		snprintf(node, sizeof(node), ",node:%llu", (unsigned long long)conf->node);
-	snprintf(text, sizeof(text), "backend:%s%s,decay_ms:%llu,limit:%llu,fork:%s,"
+	snprintf(text, sizeof(text), "profile:%s,backend:%s%s,decay_ms:%llu,limit:%llu,soft_limit:%llu,"
+		 "max_unused:%llu,floor:%llu,fork:%s,secure:%s,"
 		 "background_thread:%s,verbose:%s,stats_print:%s,abort_conf:%s",
-		 backend[conf->backend], node, (unsigned long long)conf->decay_ms,
-		 (unsigned long long)conf->limit, fork[conf->fork],
+		 profile[conf->profile], backend[conf->backend], node, (unsigned long long)conf->decay_ms,
+		 (unsigned long long)conf->limit, (unsigned long long)conf->soft_limit,
+		 (unsigned long long)conf->max_unused, (unsigned long long)conf->floor,
+		 fork[conf->fork], boolean[conf->secure],
 		 boolean[conf->background_thread], boolean[conf->verbose],
 		 boolean[conf->stats_print], boolean[conf->abort_conf]);
 	demand(parse(text, &again) == 0 && same(conf, &again), "values written are values read");
