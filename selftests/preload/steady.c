@@ -441,11 +441,15 @@ static void decay_by_amount(void) { decay_of(20000); }
 
 static void decay_to_the_floor(void)
 {
+	uint64_t committed;
+
 	for (int round = 0; round < 2; round++) {
 		fill_and_free(200 * T_MIB, round ? 9 * T_MIB : 20000);
 		t_sleep_ms(t_emulated() ? 8000 : 2000);
-		note("committed %llu MiB\n", (unsigned long long)t_stats().committed >> 20);
-		check(t_stats().committed == 64 * T_MIB);
+		committed = t_stats().committed;
+		note("committed %llu MiB\n", (unsigned long long)committed >> 20);
+		/* An hpage may just be on its way. */
+		check(committed >= 64 * T_MIB && committed <= 64 * T_MIB + 2 * T_HPAGE);
 	}
 }
 
