@@ -37,11 +37,14 @@ static void take_off(struct sp_cache *cache)
 	set_state(cache, SP_CACHE_AWAY);
 }
 
-/* With chunks it is an orphan; without it serves any purpose. */
+/*
+ * With chunks, or others' objects that are not on their way yet, it is an orphan and
+ * will be looked after; without it serves any purpose.
+ */
 static void put_down(struct sp_cache *cache)
 {
 	struct sp_node *node = cache->node;
-	bool orphan = cache->nchunks != 0;
+	bool orphan = cache->nchunks || sp_remote_collects(&cache->remote);
 
 	cache->thread = NULL;
 	sp_list_push(orphan ? &node->orphans : &node->spare, &cache->link);

@@ -22,7 +22,7 @@
  *	OWNED		owned			its thread
  *	FREEZING	owned			its thread, if it was inside
  *	ORPHAN		orphans			nobody
- *	SPARE		spare			nobody; it has no chunks
+ *	SPARE		spare			nobody; it has no chunks, and collects none
  *	AWAY		none			whoever took it off a list
  *
  * sp_me.cache, state and the lists change only under the node's lock, whoever

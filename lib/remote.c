@@ -85,6 +85,14 @@ void sp_remote_flush(struct sp_remote *remote)
 			push(&remote->out[i]);
 }
 
+bool sp_remote_collects(const struct sp_remote *remote)
+{
+	for (size_t i = 0; i < SP_BATCHES; i++)
+		if (remote->out[i].chunk)
+			return true;
+	return false;
+}
+
 uintptr_t sp_remote_take(struct sp_remote *remote)
 {
 	if (!atomic_load_explicit(&remote->inbox, memory_order_relaxed))

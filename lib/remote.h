@@ -66,6 +66,8 @@ void sp_remote_free(struct sp_remote *remote, struct sp_chunk *chunk,
 		    struct sp_object *object);
 /* Push all that was collected. */
 void sp_remote_flush(struct sp_remote *remote);
+/* Is anything collected and not pushed? */
+bool sp_remote_collects(const struct sp_remote *remote);
 /* Take all messages out of the inbox; 0: none. */
 uintptr_t sp_remote_take(struct sp_remote *remote);
 /* Decode the first message of @list; return the rest. */

@@ -161,6 +161,38 @@ TEST(a_release_reaches_a_sleeping_thread_at_once)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 }
 
+static void *free_then_sleep(void *object)
+{
+	slabpool_free(object);
+	phase = 1;
+	while (phase != 2)
+		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+	return NULL;
+}
+
+/* It owns nothing itself, but has another's object on its way. */
+TEST(what_a_sleeping_thread_freed_goes_back_though_it_never_allocated)
+{
+	struct slabpool_stats stats;
+	pthread_t thread;
+
+	setenv("SLABPOOL_CONF", "decay_ms:60000", 1);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, free_then_sleep, slabpool_malloc(5000)));
+	while (phase != 1)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	/* Off the thread's hands, into ours, and from there to the node. */
+	for (int i = 0; i < 200; i++) {
+		slabpool_release();
+		ASSERT_EQ(0, slabpool_stats(&stats, sizeof(stats)));
+		if (!stats.active)
+			break;
+		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+	}
+	EXPECT_EQ(0, stats.active);
+	phase = 2;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
 #define ENDED	200
 
 static void *_Atomic left_behind[ENDED][4];
