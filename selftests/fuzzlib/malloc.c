@@ -83,6 +83,13 @@ struct helper {
 
 static struct helper helper[HELPERS];
 
+/* libFuzzer's timer interrupts it: two threads would work at a time. */
+static void wait_for(sem_t *sem)
+{
+	while (sem_wait(sem))
+		;
+}
+
 static void perform(const struct task *task)
 {
 	switch (task->what) {
@@ -105,7 +112,7 @@ static void *help(void *arg)
 	struct helper *h = arg;
 
 	for (;;) {
-		sem_wait(&h->begin);
+		wait_for(&h->begin);
 		if (h->task.what == LEAVE)
 			return NULL;
 		perform(&h->task);
@@ -138,7 +145,7 @@ static void give(int who, const struct task *task)
 		pthread_join(h->id, NULL);
 		h->runs = false;
 	} else {
-		sem_wait(&h->done);
+		wait_for(&h->done);
 	}
 }
 
