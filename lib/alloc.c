@@ -332,10 +332,13 @@ static _Atomic bool some_are_roomy;
 
 void slabpool_free_sized(void *ptr, size_t size)
 {
-	size_t room = slabpool_usable_size(ptr), tail = sp_secure.tail;
+	size_t room, tail;
 
+	/* Perhaps before the first call: options are not to be looked at yet. */
 	if (!ptr)
 		return;
+	room = slabpool_usable_size(ptr);
+	tail = sp_secure.tail;
 	/* As far as realloc() lets an object stay where it is; tiny ones too. */
 	if (size > room || (size + tail < (room + tail) / 2 && room + tail > SP_ALIGN &&
 			    !atomic_load_explicit(&some_are_roomy, memory_order_relaxed)))
