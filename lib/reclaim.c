@@ -45,12 +45,10 @@ void sp_reclaim_init(bool background, uint64_t decay_ms)
 		sp_owner_init();
 }
 
-/* Return: nanoseconds until there is something to give back again. */
-static uint64_t pass(struct sp_node *node, uint64_t now)
+static void pass(struct sp_node *node, uint64_t now)
 {
 	sp_owner_reclaim(node, ORPHANS);
 	sp_node_purge(node, now, SP_PURGE_OLD);
-	return sp_node_next_purge(node, now);
 }
 
 /* Before a sleep without an alarm: every orphan, for nobody else will come by. */
@@ -91,7 +89,8 @@ static uint64_t pass_all(uint64_t now, uint64_t *next_tick)
 			continue;
 		if (tick)
 			sp_owner_take_over(node, pressed);
-		n = pass(node, now);
+		pass(node, now);
+		n = sp_node_next_purge(node, now);
 		next = n < next ? n : next;
 		watching = watching || sp_owner_watching(node);
 	}
