@@ -151,22 +151,11 @@ static void fresh_memory_is_apart(void)
 #define THREADS	8
 
 static _Atomic bool stop;
-static void *_Atomic exchange[64];
+static void *_Atomic exchange[T_EXCHANGE];
 
-/* Allocate, hand over to others, free what others made. */
 static void *churn(void *arg)
 {
-	uint64_t seed = (uintptr_t)arg;
-
-	while (!stop) {
-		uint64_t r = t_random(&seed);
-		size_t size = r % 64 == 0 ? 300000 : r % 8 == 0 ? 5000 : r % 700;
-		char *p = malloc(size + 1);
-
-		check(p);
-		p[0] = p[size] = (char)r;
-		free(atomic_exchange(&exchange[r >> 32 & 63], p));
-	}
+	t_churn(exchange, &stop, (uintptr_t)arg);
 	return NULL;
 }
 

@@ -106,7 +106,7 @@ static void behind_main(void)
 
 /* ---- threads ------------------------------------------------------------ */
 
-static void *_Atomic exchange[64];
+static void *_Atomic exchange[T_EXCHANGE];
 static _Atomic int fired;
 static _Atomic bool stop;
 
@@ -140,17 +140,7 @@ static void in_threads_of_timers(void)
 
 static void *churn(void *arg)
 {
-	uint64_t seed = (uintptr_t)arg;
-
-	while (!stop) {
-		uint64_t r = t_random(&seed);
-		size_t size = r % 64 == 0 ? 300000 : r % 8 == 0 ? 5000 : r % 700;
-		char *p = malloc(size + 1);
-
-		check(p);
-		p[0] = p[size] = (char)r;
-		free(atomic_exchange(&exchange[r >> 32 & 63], p));
-	}
+	t_churn(exchange, &stop, (uintptr_t)arg);
 	return NULL;
 }
 

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -130,6 +131,22 @@ static inline uint64_t t_random(uint64_t *state)
 	*state ^= *state << 25;
 	*state ^= *state >> 27;
 	return *state * 2685821657736338717ull;
+}
+
+#define T_EXCHANGE	64
+
+/* Until *@stop: allocate, hand over to others, free what others made. */
+static inline void t_churn(void *_Atomic *exchange, const _Atomic bool *stop, uint64_t seed)
+{
+	while (!*stop) {
+		uint64_t r = t_random(&seed);
+		size_t size = r % 64 == 0 ? 300000 : r % 8 == 0 ? 5000 : r % 700;
+		char *p = malloc(size + 1);
+
+		check(p);
+		p[0] = p[size] = (char)r;
+		free(atomic_exchange(&exchange[(r >> 32) % T_EXCHANGE], p));
+	}
 }
 
 /* Every byte depends on its place and the seed; cheap enough for gigabytes. */
