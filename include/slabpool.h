@@ -126,6 +126,30 @@ SLABPOOL_API int slabpool_prime(size_t size, size_t n);
  */
 SLABPOOL_API void slabpool_thread_idle(void);
 
+/**
+ * slabpool_lockdown - from now on the library makes no system call
+ *
+ * All memory that is committed is touched first, and the library's own thread ends.
+ * Then allocations are served from what there is, and what is freed stays: nothing
+ * decays.  What would need a system call fails: an allocation that the heap has no
+ * room for is NULL with ENOMEM, slabpool_prime() -ENOMEM, slabpool_region_map() and
+ * slabpool_region_unmap() EPERM, slabpool_release() gives back nothing.  This is
+ * counted (calls_refused).  So prime before (slabpool_prime()).
+ *
+ * Three exceptions.  Who has waited for one of the library's locks for about a
+ * millisecond sleeps, for its holder may be waiting for this very processor
+ * (calls_insisted).  fork(2) is a system call, and makes more; its child is not
+ * locked down.  What ends the program or prints statistics writes.
+ *
+ * For the whole process, and for good.  No other thread makes one either once this
+ * has returned.
+ *
+ * Return: 0, also when it was so already; -EBUSY when another thread is just doing
+ * it; -ENOMEM, or another error of madvise(2), when what is committed cannot be
+ * touched, and nothing has changed; what slabpool_init() gave.
+ */
+SLABPOOL_API int slabpool_lockdown(void);
+
 /* ---- regions ------------------------------------------------------------ */
 
 /*
@@ -212,6 +236,8 @@ SLABPOOL_API int slabpool_region_query(const void *addr,
  * @stock_fills: hpages that the library's thread populated ahead of demand
  * @soft_limit: above so many @committed memory goes back faster; 0: there is none
  * @soft_limit_hits: how often @committed has risen above it
+ * @calls_refused: after slabpool_lockdown(), system calls that were needed and not made
+ * @calls_insisted: those that were made, by threads that waited too long for a lock
  */
 struct slabpool_stats {
 	uint64_t committed;
@@ -234,6 +260,8 @@ struct slabpool_stats {
 	uint64_t stock_fills;
 	uint64_t soft_limit;
 	uint64_t soft_limit_hits;
+	uint64_t calls_refused;
+	uint64_t calls_insisted;
 };
 
 /**

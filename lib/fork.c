@@ -28,11 +28,11 @@
 
 #include "fork.h"
 #include "init.h"
-#include "meta.h"
+#include "lockdown.h"
+#include "locks.h"
 #include "node.h"
 #include "owner.h"
 #include "reclaim.h"
-#include "region.h"
 #include "sys.h"
 #include "text.h"
 
@@ -43,23 +43,9 @@ static uint64_t fallbacks;
 static uint64_t copies;
 static int refusal;	/* why there was no snapshot, 0: there was one */
 
-/* In rank order, outermost first. */
-static void for_each_lock(void (*fn)(struct sp_lock *))
-{
-	fn(&sp_init_lock);
-	fn(&sp_region_lock);
-	fn(&sp_owner_lock);
-	fn(&sp_purge_lock);
-	for (int id = 0; id < SP_MAX_NODES; id++)
-		if (sp_node_get(id))
-			fn(&sp_nodes[id].lock);
-	fn(&sp_space_lock);
-	fn(&sp_meta_lock);
-}
-
 static void prepare(void)
 {
-	for_each_lock(sp_lock);
+	sp_for_each_lock(sp_lock);
 	for (int id = 0; id < SP_MAX_NODES; id++)
 		if (sp_node_get(id))
 			sp_owner_fork_prepare(&sp_nodes[id]);
@@ -104,7 +90,7 @@ static void in_parent(void)
 		copies++;
 		say_copied();
 	}
-	for_each_lock(sp_unlock);
+	sp_for_each_lock(sp_unlock);
 }
 
 static void in_child(void)
@@ -130,7 +116,8 @@ static void in_child(void)
 		done[0] = done[1] = -1;
 	}
 	sp_reclaim_fork_child();
-	for_each_lock(sp_lock_reset);
+	sp_lockdown_fork_child();
+	sp_for_each_lock(sp_lock_reset);
 }
 
 void sp_fork_init(void)

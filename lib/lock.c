@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#include "calls.h"
 #include "lock.h"
 #include "sys.h"
 
-#define SPINS	100	/* about a microsecond; sections are shorter than that */
+#define SPINS		100	/* about a microsecond; sections are shorter than that */
+#define SPINS_LONG	100000	/* a millisecond: the holder does not run */
 
 #ifdef SP_DEBUG
 /* Ranks this thread holds, as a bitmap; NODE may be held more than once. */
@@ -47,21 +49,35 @@ static bool try_lock(struct sp_lock *lock)
 
 void sp_lock(struct sp_lock *lock)
 {
+	int spins = sp_calls_forbidden() ? SPINS_LONG : SPINS;
+
 	rank_acquire(lock->rank);
-	for (int i = 0; i < SPINS; i++) {
+	for (int i = 0; i < spins; i++) {
 		if (try_lock(lock))
 			return;
 		sp_pause();
 	}
+	/* Locked down or not: the holder may be waiting for this thread's processor. */
+	sp_calls_insist();
 	while (atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) != 0)
 		sp_sys_futex_wait((uint32_t *)&lock->state, 2, SP_FOREVER);
+	sp_calls_end();
 }
 
 void sp_unlock(struct sp_lock *lock)
 {
+	uint32_t held = 1;
+
 	rank_release(lock->rank);
-	if (atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2)
-		sp_sys_futex_wake((uint32_t *)&lock->state, 1);
+	if (likely(atomic_compare_exchange_strong_explicit(&lock->state, &held, 0,
+							   memory_order_release,
+							   memory_order_relaxed)))
+		return;
+	/* Begun before the lock is free: who has it next may wait for calls to end. */
+	sp_calls_insist();
+	atomic_store_explicit(&lock->state, 0, memory_order_release);
+	sp_sys_futex_wake((uint32_t *)&lock->state, 1);
+	sp_calls_end();
 }
 
 void sp_lock_reset(struct sp_lock *lock)

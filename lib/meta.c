@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#include "calls.h"
 #include "meta.h"
 #include "sys.h"
 
@@ -23,13 +24,17 @@ int sp_meta_init(size_t size)
 static bool extend(size_t to)
 {
 	size_t target = sp_round_up(to, STEP);
+	int err;
 
 	if (to <= writable)
 		return true;
-	if (target > reserved || sp_sys_protect_rw(base + writable, target - writable))
+	if (target > reserved || !sp_calls_begin())
 		return false;
-	writable = target;
-	return true;
+	err = sp_sys_protect_rw(base + writable, target - writable);
+	sp_calls_end();
+	if (!err)
+		writable = target;
+	return !err;
 }
 
 void *sp_meta_alloc(size_t size)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#include "calls.h"
 #include "owner.h"
 #include "reclaim.h"
 #include "sys.h"
@@ -253,13 +254,14 @@ void sp_owner_take_over(struct sp_node *node, bool at_once)
 	struct sp_cache *frozen[FREEZE_BATCH];
 	size_t n;
 
-	if (!can_freeze)
+	if (!can_freeze || !sp_calls_begin())
 		return;
 	sp_lock(&sp_owner_lock);
 	n = freeze(node, at_once, frozen);
 	if (n)
 		settle(node, frozen, n, sp_sys_membarrier() == 0);
 	sp_unlock(&sp_owner_lock);
+	sp_calls_end();
 }
 
 bool sp_owner_watching(struct sp_node *node)

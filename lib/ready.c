@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#include <string.h>
+
+#include "calls.h"
 #include "meta.h"
 #include "ready.h"
 #include "reclaim.h"
@@ -138,9 +141,12 @@ size_t sp_node_purge(struct sp_node *node, uint64_t now_ns, enum sp_purge how)
 {
 	size_t given;
 
+	if (!sp_calls_begin())
+		return 0;
 	sp_lock(&sp_purge_lock);
 	given = purge(node, now_ns, how);
 	sp_unlock(&sp_purge_lock);
+	sp_calls_end();
 	return given;
 }
 
@@ -216,6 +222,8 @@ int sp_ready_commit(struct sp_node *node, size_t hpages, size_t align,
 	const struct sp_backend *source;
 	int err = -ENOMEM;
 
+	if (!sp_calls_begin())
+		return -EPERM;
 	for (size_t i = 0; (source = sp_space_source_at(i)); i++) {
 		err = take_from(source, node, hpages, align, touch, extent);
 		if (err && !modest)
@@ -223,8 +231,9 @@ int sp_ready_commit(struct sp_node *node, size_t hpages, size_t align,
 		if (!err)
 			look_at_growth(extent->size);
 		if (!err || err == -EDQUOT)
-			return err;
+			break;
 	}
+	sp_calls_end();
 	return err;
 }
 
@@ -267,12 +276,17 @@ static bool make_resident(struct sp_node *node, struct sp_hpage *hpage)
 {
 	struct sp_extent extent = sp_space_extent(hpage, 1, node->id);
 
+	/* Locked down: all that is there was touched, or is just being. */
+	hpage->resident = true;
+	if (!sp_calls_begin())
+		return true;
 	hpage->resident = sp_space_populate(&extent) == 0;
 	if (!hpage->resident) {
 		/* The source has dropped it: the address is free. */
 		sp_space_decommit(&extent, 1);
 		sp_space_give(&extent);
 	}
+	sp_calls_end();
 	return hpage->resident;
 }
 
@@ -350,6 +364,11 @@ static uint32_t most_in_stock(const struct sp_node *node)
 	return share < SP_STOCK_MAX ? (uint32_t)share : SP_STOCK_MAX;
 }
 
+void sp_ready_populate_meta(size_t hpages)
+{
+	sp_meta_populate(hpages * META_OF_HPAGE);
+}
+
 uint64_t sp_node_fill_stock(struct sp_node *node, uint64_t now)
 {
 	struct sp_stock *stock = &node->stock;
@@ -367,7 +386,7 @@ uint64_t sp_node_fill_stock(struct sp_node *node, uint64_t now)
 	next = stock->next_ns;
 	sp_unlock(&node->lock);
 	if (missing)
-		sp_meta_populate(target * META_OF_HPAGE);
+		sp_ready_populate_meta(target);
 	while (missing-- && !err) {
 		sp_lock(&sp_purge_lock);
 		err = add_to_stock(node, now);
@@ -378,10 +397,25 @@ uint64_t sp_node_fill_stock(struct sp_node *node, uint64_t now)
 	return next > now ? next - now : 0;
 }
 
+/* Locked down it cannot go to the source: cleared here, it can be used again. */
+static void keep(struct sp_node *node, struct sp_hpage *hpage)
+{
+	memset(hpage->addr, 0, SP_HPAGE);
+	sp_hpage_reset(hpage);
+	sp_lock(&node->lock);
+	sp_ready_add(node, hpage, sp_sys_now_ns());
+	sp_unlock(&node->lock);
+}
+
 void sp_ready_return(struct sp_node *node, char *addr, size_t hpages)
 {
 	struct sp_extent extents[PURGE_BATCH];
 
+	if (!sp_calls_begin()) {
+		for (size_t i = 0; i < hpages; i++)
+			keep(node, sp_space_hpage(addr + i * SP_HPAGE));
+		return;
+	}
 	while (hpages) {
 		size_t n = hpages < PURGE_BATCH ? hpages : PURGE_BATCH;
 
@@ -393,4 +427,5 @@ void sp_ready_return(struct sp_node *node, char *addr, size_t hpages)
 			sp_space_give(&extents[i]);
 		hpages -= n;
 	}
+	sp_calls_end();
 }

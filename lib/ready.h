@@ -30,6 +30,8 @@ void sp_ready_changed(uint64_t before, uint64_t ready);
  */
 int sp_ready_commit(struct sp_node *node, size_t hpages, size_t align,
 		    enum sp_touch touch, bool modest, struct sp_extent *extent);
+/* Descriptors for so many hpages' chunks shall cost no fault. */
+void sp_ready_populate_meta(size_t hpages);
 /*
  * Secure: what a huge object held is nobody's to see again, and clearing all of it
  * would touch what its owner never did.

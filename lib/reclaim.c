@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "calls.h"
 #include "owner.h"
 #include "reclaim.h"
 #include "sys.h"
@@ -23,6 +24,7 @@ enum { ABSENT, STARTING, RUNNING };
 enum { AWAKE, WITH_ALARM, WITHOUT_ALARM };
 
 static uint64_t tick_ns;		/* set once by sp_reclaim_init() */
+static bool configured;			/* likewise */
 static _Atomic bool wanted;		/* set by sp_reclaim_init(), cleared by stop */
 static _Atomic int thread;		/* ABSENT ... RUNNING */
 static _Atomic uint32_t work;		/* bumped by wakers; the futex */
@@ -40,6 +42,7 @@ void sp_reclaim_init(bool background, uint64_t decay_ms)
 		tick_ns = TICK_MIN_NS;
 	if (tick_ns > TICK_MAX_NS)
 		tick_ns = TICK_MAX_NS;
+	configured = background;
 	wanted = background;
 	if (background)
 		sp_owner_init();
@@ -164,7 +167,9 @@ static void *background(void *unused)
 				      memory_order_relaxed);
 		sp_sys_futex_wait((uint32_t *)&work, seen, next);
 	}
-	atomic_store_explicit(&thread, ABSENT, memory_order_relaxed);
+	/* Nobody is to be woken; and, release, sp_reclaim_end() finds no work left. */
+	atomic_store_explicit(&asleep, AWAKE, memory_order_relaxed);
+	atomic_store_explicit(&thread, ABSENT, memory_order_release);
 	return NULL;
 }
 
@@ -202,6 +207,18 @@ void sp_reclaim_stop(void)
 	/* Not wake(): whatever it is doing. */
 	atomic_fetch_add(&work, 1);
 	sp_sys_futex_wake((uint32_t *)&work, 1);
+}
+
+void sp_reclaim_end(void)
+{
+	sp_reclaim_stop();
+	while (atomic_load_explicit(&thread, memory_order_acquire) != ABSENT)
+		sp_sys_futex_wait((uint32_t *)&thread, RUNNING, LEAST_NS);
+}
+
+void sp_reclaim_resume(void)
+{
+	atomic_store_explicit(&wanted, configured, memory_order_relaxed);
 }
 
 void sp_reclaim_start(void)
@@ -248,7 +265,8 @@ void sp_reclaim_start_if_grown(void)
 
 void sp_reclaim_tick(struct sp_node *node)
 {
-	if (atomic_load_explicit(&thread, memory_order_relaxed) != RUNNING)
+	if (atomic_load_explicit(&thread, memory_order_relaxed) != RUNNING &&
+	    !sp_calls_forbidden())
 		pass(node, sp_sys_now_ns());
 }
 

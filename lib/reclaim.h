@@ -35,6 +35,10 @@ void sp_reclaim_start_if_grown(void);
  * threads do.
  */
 void sp_reclaim_stop(void);
+/* The same, with the process going on; returns when there is no such thread. */
+void sp_reclaim_end(void);
+/* There may be one again. */
+void sp_reclaim_resume(void);
 /* In the child of a fork the thread is gone. */
 void sp_reclaim_fork_child(void);
 

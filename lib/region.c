@@ -4,6 +4,7 @@
  * lived, so the table is a list under one lock.
  */
 #include "backend.h"
+#include "calls.h"
 #include "init.h"
 #include "list.h"
 #include "meta.h"
@@ -89,8 +90,14 @@ void *slabpool_region_map(size_t size, int node, unsigned int flags)
 	struct region *region = NULL;
 	int err = sp_init();
 
-	if (!err)
-		err = flags ? -EINVAL : map(size, node, &region);
+	if (!err && flags)
+		err = -EINVAL;
+	if (!err && !sp_calls_begin())
+		err = -EPERM;
+	if (!err) {
+		err = map(size, node, &region);
+		sp_calls_end();
+	}
 	if (err) {
 		errno = -err;
 		return NULL;
@@ -102,6 +109,8 @@ int slabpool_region_unmap(void *addr)
 {
 	struct region *region;
 
+	if (!sp_calls_begin())
+		return -EPERM;
 	sp_lock(&sp_region_lock);
 	region = find(addr);
 	if (region && region->info.addr == addr)
@@ -109,11 +118,12 @@ int slabpool_region_unmap(void *addr)
 	else
 		region = NULL;
 	sp_unlock(&sp_region_lock);
-	if (!region)
-		return -EINVAL;
-	region->backend->region_unmap(&region->info);
-	put(&unused, region);
-	return 0;
+	if (region) {
+		region->backend->region_unmap(&region->info);
+		put(&unused, region);
+	}
+	sp_calls_end();
+	return region ? 0 : -EINVAL;
 }
 
 int slabpool_region_query(const void *addr, struct slabpool_region_info *info)

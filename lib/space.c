@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "calls.h"
 #include "chunk.h"
 #include "fatal.h"
 #include "meta.h"
@@ -485,13 +486,78 @@ void sp_space_counts(struct sp_space_counts *counts)
 	counts->limit = limit;
 }
 
-uint64_t sp_space_base_pages(void)
+static _Atomic uint64_t base_pages;	/* bytes when they were measured last */
+
+static uint64_t measure_base_pages(void)
 {
 	size_t size = window_hpages * SP_HPAGE;
+	uint64_t bytes = atomic_load_explicit(&fallbacks, memory_order_relaxed) ?
+			 sp_anon_base_pages(window, size) : source->base_pages(window, size);
 
-	if (atomic_load_explicit(&fallbacks, memory_order_relaxed))
-		return sp_anon_base_pages(window, size);
-	return source->base_pages(window, size);
+	atomic_store_explicit(&base_pages, bytes, memory_order_relaxed);
+	return bytes;
+}
+
+uint64_t sp_space_base_pages(void)
+{
+	uint64_t bytes;
+
+	if (sp_calls_forbidden() || !sp_calls_begin())
+		return atomic_load_explicit(&base_pages, memory_order_relaxed);
+	bytes = measure_base_pages();
+	sp_calls_end();
+	return bytes;
+}
+
+/* ---- lockdown ----------------------------------------------------------- */
+
+/*
+ * The taken hpages of piece @p as extents, whose number is returned; @runs has room
+ * for as many as there can be.
+ */
+static size_t taken_runs(size_t p, struct sp_extent runs[SP_PIECE_HPAGES / 2], size_t *hpages)
+{
+	const struct piece *piece = &pieces[p];
+	size_t count = 0;
+
+	*hpages = 0;
+	for (size_t i = 0; i < piece_hpages(p); i++) {
+		if (!(piece->taken[i / 64] >> (i % 64) & 1))
+			continue;
+		++*hpages;
+		if (i && (piece->taken[(i - 1) / 64] >> ((i - 1) % 64) & 1))
+			runs[count - 1].size += SP_HPAGE;
+		else
+			runs[count++] = extent_at(p * SP_PIECE_HPAGES + i, 1, piece->node);
+	}
+	return count;
+}
+
+static int touch_piece(size_t p)
+{
+	struct sp_extent runs[SP_PIECE_HPAGES / 2];
+	size_t count, hpages;
+	int err = 0;
+
+	sp_lock(&sp_space_lock);
+	count = pieces[p].backend ? taken_runs(p, runs, &hpages) : 0;
+	sp_unlock(&sp_space_lock);
+	/* Nothing is given back meanwhile: what is taken is committed and stays so. */
+	for (size_t i = 0; i < count && !err; i++) {
+		err = sp_sys_populate(runs[i].addr, runs[i].size);
+		sp_secure_populate(runs[i].addr, runs[i].size);
+	}
+	return err;
+}
+
+int sp_space_touch(void)
+{
+	int err = 0;
+
+	for (size_t p = 0; p < npieces && !err; p++)
+		err = touch_piece(p);
+	measure_base_pages();
+	return err;
 }
 
 /* ---- fork --------------------------------------------------------------- */
@@ -532,18 +598,9 @@ static uint64_t unshare_piece(size_t p, bool orphaned)
 {
 	struct piece *piece = &pieces[p];
 	struct sp_extent live[SP_PIECE_HPAGES / 2];
-	size_t n = piece_hpages(p), count = 0, hpages = 0;
-	struct sp_extent whole = extent_at(p * SP_PIECE_HPAGES, n, piece->node);
+	struct sp_extent whole = extent_at(p * SP_PIECE_HPAGES, piece_hpages(p), piece->node);
+	size_t hpages, count = taken_runs(p, live, &hpages);
 
-	for (size_t i = 0; i < n; i++) {
-		if (!(piece->taken[i / 64] >> (i % 64) & 1))
-			continue;
-		hpages++;
-		if (i && (piece->taken[(i - 1) / 64] >> ((i - 1) % 64) & 1))
-			live[count - 1].size += SP_HPAGE;
-		else
-			live[count++] = extent_at(p * SP_PIECE_HPAGES + i, 1, piece->node);
-	}
 	if (!orphaned && piece->backend->unshare(&whole, live, count) == 0)
 		return 0;
 	piece->backend = &sp_backend_thp;

@@ -93,7 +93,11 @@ struct sp_hpage *sp_space_find_ready(size_t hpages, size_t align, int node);
 /* Bytes committed now. */
 uint64_t sp_space_committed(void);
 void sp_space_counts(struct sp_space_counts *counts);
+/* Locked down: what it was then. */
 uint64_t sp_space_base_pages(void);
+
+/* While calls are forbidden and none is under way: touch what is committed.  0, -errno. */
+int sp_space_touch(void);
 
 /*
  * Before a fork, all locks held: take snapshots of what can be, and let the

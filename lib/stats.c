@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cache.h"
+#include "calls.h"
 #include "fork.h"
 #include "init.h"
 #include "alloc.h"
@@ -31,6 +32,8 @@ static void collect(struct slabpool_stats *stats)
 		.fork_copies = sp_fork_copies(),
 		.soft_limit = sp_conf.soft_limit,
 		.soft_limit_hits = sp_node_presses(),
+		.calls_refused = sp_calls_refused(),
+		.calls_insisted = sp_calls_insisted(),
 	};
 	for (int id = 0; id < SP_MAX_NODES; id++) {
 		struct sp_node_counts node;
@@ -89,6 +92,8 @@ static const struct {
 	FIELD(stock_fills, " hpages"),
 	FIELD(soft_limit, " bytes"),
 	FIELD(soft_limit_hits, ""),
+	FIELD(calls_refused, ""),
+	FIELD(calls_insisted, ""),
 };
 
 /* A JSON string's inside: the library's own sentences need no more than this. */

@@ -50,6 +50,7 @@ int sp_sys_membarrier(void);
 
 /* Bytes nobody can foresee, at most 256; -EAGAIN too early after boot. */
 int sp_sys_random(void *buf, size_t size);
+/* Stands still while system calls are forbidden. */
 uint64_t sp_sys_now_ns(void);
 bool sp_sys_is_main_thread(void);
 /* The node of the CPU this thread runs on. */

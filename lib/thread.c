@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <sys/auxv.h>
 
+#include "calls.h"
 #include "fork.h"
 #include "init.h"
 #include "reclaim.h"
@@ -32,7 +33,8 @@ static void on_exit_of_thread(void *key_value)
 	(void)key_value;
 	sp_me.phase = SP_THREAD_LEAVING;
 	sp_owner_exit();
-	if (sp_sys_is_main_thread())
+	/* Locked down there is nothing to stop. */
+	if (!sp_calls_forbidden() && sp_sys_is_main_thread())
 		sp_reclaim_stop();
 }
 

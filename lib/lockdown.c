@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The end of system calls: the library's thread ends, nobody begins one any more,
+ * those under way are waited for, and what is committed is touched, so that no fault
+ * follows either.
+ */
+#include "calls.h"
+#include "init.h"
+#include "lockdown.h"
+#include "locks.h"
+#include "ready.h"
+#include "reclaim.h"
+#include "slabpool.h"
+#include "sys.h"
+
+enum { OPEN, CLOSING, LOCKED };
+
+static _Atomic int state;
+
+/*
+ * Who sleeps for a lock is woken by its holder and wakes the next one himself.  The
+ * sleepers are calls under way; when there is none left, the last one may still hold
+ * his lock, and has it no more once it was ours.
+ */
+static void wait_for_calls(void)
+{
+	sp_calls_wait();
+	sp_for_each_lock(sp_lock);
+	sp_for_each_lock(sp_unlock);
+	sp_calls_wait();
+}
+
+static int lock_down(void)
+{
+	int err;
+
+	sp_reclaim_end();
+	/* Descriptors for the chunks that what is there will be divided into. */
+	sp_ready_populate_meta(sp_space_committed() >> SP_HPAGE_SHIFT);
+	sp_calls_forbid(sp_sys_now_ns());
+	wait_for_calls();
+	err = sp_space_touch();
+	if (err) {
+		sp_calls_allow();
+		sp_reclaim_resume();
+	}
+	return err;
+}
+
+int slabpool_lockdown(void)
+{
+	int open = OPEN, err = sp_init();
+
+	if (err)
+		return err;
+	if (!atomic_compare_exchange_strong(&state, &open, CLOSING))
+		return open == LOCKED ? 0 : -EBUSY;
+	err = lock_down();
+	atomic_store(&state, err ? OPEN : LOCKED);
+	return err;
+}
+
+void sp_lockdown_fork_child(void)
+{
+	sp_calls_fork_child();
+	if (atomic_load_explicit(&state, memory_order_relaxed) == OPEN)
+		return;
+	atomic_store_explicit(&state, OPEN, memory_order_relaxed);
+	sp_reclaim_resume();
+}
