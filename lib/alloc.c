@@ -69,7 +69,7 @@ static void *alloc_huge(struct sp_node *node, size_t size, size_t align)
 	if (!chunk)
 		return NULL;
 	chunk->size = hpages * SP_HPAGE;
-	chunk->state = SP_CHUNK_HUGE;
+	sp_chunk_set_state(chunk, SP_CHUNK_HUGE);
 	return chunk->addr;
 }
 
@@ -85,7 +85,7 @@ static void *alloc_large(struct sp_node *node, size_t size, size_t align)
 	if (!chunk)
 		return NULL;
 	chunk->size = units * SP_UNIT;
-	chunk->state = SP_CHUNK_LARGE;
+	sp_chunk_set_state(chunk, SP_CHUNK_LARGE);
 	return chunk->addr;
 }
 
@@ -165,11 +165,13 @@ static inline void *short_of_hit(size_t size, size_t align)
 	struct sp_cache *cache = sp_thread_cache();
 	void *p = NULL;
 
-	if (!cache || !is_classed(size, align))
+	if (!cache)
 		return NULL;
-	if (sp_secure.on)
+	if (!is_classed(size, align))
+		p = align <= SP_UNIT ? sp_cache_take_kept(cache, size) : NULL;
+	else if (sp_secure.on)
 		p = sp_cache_take_secure(cache, class_of(size, align));
-	if (!p)
+	if (!p && is_classed(size, align))
 		p = sp_cache_refill_own(cache, class_of(size, align));
 	if (p)
 		sp_owner_leave();
@@ -237,7 +239,8 @@ void *slabpool_malloc(size_t size)
 static noinline void free_slow(void *ptr)
 {
 	struct sp_chunk *chunk = sp_chunk_of(ptr);
-	bool large = chunk->state != SP_CHUNK_OBJECTS;
+	enum sp_chunk_state state = sp_chunk_state(chunk);
+	bool large = state != SP_CHUNK_OBJECTS;
 	int saved = errno;
 	struct sp_cache *cache;
 
@@ -245,17 +248,20 @@ static noinline void free_slow(void *ptr)
 		sp_owner_leave();
 		return;
 	}
-	/* Not large, so it is known, and this is inside an operation. */
-	cache = large ? NULL : sp_thread_cache();
-	if (likely(cache)) {
-		sp_cache_free_slow(cache, chunk, ptr);
+	/* It is known, so this is inside an operation. */
+	cache = state == SP_CHUNK_OBJECTS || state == SP_CHUNK_LARGE ? sp_thread_cache() : NULL;
+	if (likely(cache && (!large || sp_cache_keep(cache, chunk, ptr)))) {
+		if (!large)
+			sp_cache_free_slow(cache, chunk, ptr);
 		sp_owner_leave();
 		errno = saved;
 		return;
 	}
 	/* A huge one goes to the source at once instead, which clears it. */
-	if (sp_secure.on && chunk->state == SP_CHUNK_LARGE && chunk->addr == ptr)
+	if (sp_secure.on && state == SP_CHUNK_LARGE && chunk->addr == ptr)
 		memset(ptr, 0, chunk->size);
+	if (state == SP_CHUNK_KEPT && chunk->addr == ptr)
+		sp_fatal_double_free(ptr);
 	/* Once given, a large object's chunk may be anything. */
 	if (large && (chunk == &sp_no_chunk || !sp_node_give_large(chunk, ptr)))
 		sp_fatal_foreign_free(ptr);
@@ -360,7 +366,7 @@ void *slabpool_calloc(size_t count, size_t size)
 	if (!p)
 		return NULL;
 	chunk = sp_chunk_of(p);
-	if (chunk->state != SP_CHUNK_OBJECTS && chunk->zero)
+	if (sp_chunk_state(chunk) != SP_CHUNK_OBJECTS && chunk->zero)
 		return p;
 	return memset(p, 0, bytes);
 }

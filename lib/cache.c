@@ -78,7 +78,7 @@ static struct sp_chunk *new_chunk(struct sp_cache *cache, unsigned int class)
 	chunk->class = (uint8_t)class;
 	chunk->stride = (uint32_t)size;
 	chunk->size = size - sp_secure.tail;
-	chunk->state = SP_CHUNK_OBJECTS;
+	sp_chunk_set_state(chunk, SP_CHUNK_OBJECTS);
 	set_owner(chunk, cache, 0);
 	bin->grown++;
 	cache->nchunks++;
@@ -311,6 +311,36 @@ void sp_cache_free_slow(struct sp_cache *cache, struct sp_chunk *chunk,
 	sp_remote_free(&cache->remote, chunk, object);
 }
 
+void *sp_cache_take_kept(struct sp_cache *cache, size_t size)
+{
+	struct sp_chunk *chunk;
+
+	if (size > SP_KEEP_MAX * SP_UNIT || (cache->ticks + 1) % SP_FLUSH_TICKS == 0)
+		return NULL;
+	chunk = sp_keep_take(&cache->keep, (unsigned int)(sp_round_up(size, SP_UNIT) >> SP_UNIT_SHIFT));
+	if (!chunk)
+		return NULL;
+	cache->ticks++;
+	return chunk->addr;
+}
+
+/* Secure: what is freed is wiped, and does not come back at once. */
+bool sp_cache_keep(struct sp_cache *cache, struct sp_chunk *chunk, const void *ptr)
+{
+	if (chunk->units > SP_KEEP_MAX || chunk->addr != ptr || chunk->node != cache->node ||
+	    sp_secure.on || (cache->ticks + 1) % SP_FLUSH_TICKS == 0 ||
+	    !sp_chunk_retire(chunk, SP_CHUNK_LARGE, SP_CHUNK_KEPT))
+		return false;
+	cache->ticks++;
+	sp_keep_put(&cache->keep, chunk);
+	return true;
+}
+
+bool sp_cache_holds(const struct sp_cache *cache)
+{
+	return cache->nchunks || cache->keep.count || sp_remote_collects(&cache->remote);
+}
+
 /* ---- life of a cache ---------------------------------------------------- */
 
 static void reset(struct sp_cache *cache)
@@ -409,6 +439,7 @@ void sp_cache_trim(struct sp_cache *cache)
 {
 	drain(cache);
 	sp_remote_flush(&cache->remote);
+	sp_keep_drop(&cache->keep);
 	for (unsigned int class = 0; cache->primed && class < SP_CLASSES; class++)
 		drop_primed(cache, &cache->bin[class]);
 	cache->primed = false;

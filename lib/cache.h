@@ -21,6 +21,7 @@
 #define SP_CACHE_H
 
 #include "chunk.h"
+#include "keep.h"
 #include "node.h"
 #include "remote.h"
 #include "size.h"
@@ -47,6 +48,7 @@ struct sp_cache {
 	struct sp_bin bin[SP_CLASSES];
 	struct sp_node *node;
 	struct sp_remote remote;
+	struct sp_keep keep;
 	struct sp_list link;		/* a list of the node; its lock */
 	struct sp_thread *thread;	/* owner, while it may be looked at; the lock */
 	_Atomic uint8_t state;		/* enum sp_cache_state; the lock */
@@ -93,6 +95,16 @@ static inline bool sp_cache_free_other(struct sp_cache *cache, struct sp_chunk *
 	return true;
 }
 
+/*
+ * A large object that the caller has freed before.  NULL: there is none, or it is time
+ * for a slow path.
+ */
+void *sp_cache_take_kept(struct sp_cache *cache, size_t size);
+/* Free the large object @ptr by keeping it.  False: not this one, or not now. */
+bool sp_cache_keep(struct sp_cache *cache, struct sp_chunk *chunk, const void *ptr);
+/* Does it have anything that others could use? */
+bool sp_cache_holds(const struct sp_cache *cache);
+
 /* A cache of its own for a purpose; nobody else knows it.  NULL: no memory. */
 struct sp_cache *sp_cache_new(struct sp_node *node);
 /*
@@ -105,7 +117,7 @@ void sp_cache_tick(struct sp_cache *cache);
  * all of them; the cache keeps what there was.
  */
 bool sp_cache_prime(struct sp_cache *cache, unsigned int class, size_t n);
-/* Give back the calling thread's own empty chunks. */
+/* Give back the calling thread's own empty chunks, and what it keeps. */
 void sp_cache_trim(struct sp_cache *cache);
 /* Caches made so far. */
 uint64_t sp_cache_count(void);

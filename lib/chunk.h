@@ -8,6 +8,7 @@
  *	available        cache          its owner             the bin's
  *	full             cache|FULL     its owner             none
  *	large, huge      0              nobody                none
+ *	kept             0              nobody                none; in a cache, keep.h
  *	unused           0              the node's lock       the node's
  *
  * Equation, at rest: objects handed out = used (less SP_CHUNK_CURRENT while
@@ -41,6 +42,7 @@ enum sp_chunk_state {
 	SP_CHUNK_OBJECTS,
 	SP_CHUNK_LARGE,		/* one object in units of an hpage */
 	SP_CHUNK_HUGE,		/* one object of several hpages */
+	SP_CHUNK_KEPT,		/* large, freed, and kept by a cache */
 };
 
 struct sp_chunk {
@@ -51,7 +53,7 @@ struct sp_chunk {
 	uint32_t carved;
 	uint32_t cap;			/* objects that fit */
 	uint8_t class;
-	uint8_t state;			/* enum sp_chunk_state */
+	_Atomic uint8_t state;		/* enum sp_chunk_state; relaxed */
 	bool zero;			/* large, huge: still reads zero */
 	uint16_t units;			/* 0: huge */
 	uint32_t stride;		/* objects: bytes from one to the next */
@@ -66,6 +68,27 @@ struct sp_chunk {
 
 /* Where the map points when no chunk is there: owned by nobody, always empty. */
 extern struct sp_chunk sp_no_chunk;
+
+static inline enum sp_chunk_state sp_chunk_state(const struct sp_chunk *chunk)
+{
+	return atomic_load_explicit(&chunk->state, memory_order_relaxed);
+}
+
+static inline void sp_chunk_set_state(struct sp_chunk *chunk, enum sp_chunk_state state)
+{
+	atomic_store_explicit(&chunk->state, (uint8_t)state, memory_order_relaxed);
+}
+
+/* Of all who free the object of a large or huge chunk at once one succeeds. */
+static inline bool sp_chunk_retire(struct sp_chunk *chunk, enum sp_chunk_state from,
+				   enum sp_chunk_state to)
+{
+	uint8_t state = (uint8_t)from;
+
+	return atomic_compare_exchange_strong_explicit(&chunk->state, &state, (uint8_t)to,
+						       memory_order_relaxed,
+						       memory_order_relaxed);
+}
 
 static inline struct sp_chunk *sp_chunk_of_unit(size_t offset)
 {

@@ -151,7 +151,7 @@ static struct sp_chunk *take_descriptor(struct sp_node *node)
 
 static void give_descriptor(struct sp_node *node, struct sp_chunk *chunk)
 {
-	chunk->state = SP_CHUNK_UNUSED;
+	sp_chunk_set_state(chunk, SP_CHUNK_UNUSED);
 	sp_list_push(&node->chunks, &chunk->link);
 }
 
@@ -363,13 +363,14 @@ bool sp_node_give_large(struct sp_chunk *chunk, const void *ptr)
 	uint64_t now = sp_sys_now_ns();
 	size_t huge = 0;
 	uint64_t before, ready;
-	bool ours;
+	bool ours, is_huge;
 
 	sp_lock(&node->lock);
-	ours = (chunk->state == SP_CHUNK_LARGE || chunk->state == SP_CHUNK_HUGE) &&
-	       chunk->addr == ptr;
+	is_huge = sp_chunk_state(chunk) == SP_CHUNK_HUGE;
+	ours = chunk->addr == ptr &&
+	       sp_chunk_retire(chunk, is_huge ? SP_CHUNK_HUGE : SP_CHUNK_LARGE, SP_CHUNK_UNUSED);
 	before = node->decay.total;
-	if (ours && sp_secure.on && chunk->state == SP_CHUNK_HUGE)
+	if (ours && sp_secure.on && is_huge)
 		huge = chunk->hpages;
 	if (ours)
 		give(node, chunk, 1, now);

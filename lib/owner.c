@@ -45,7 +45,7 @@ static void take_off(struct sp_cache *cache)
 static void put_down(struct sp_cache *cache)
 {
 	struct sp_node *node = cache->node;
-	bool orphan = cache->nchunks || sp_remote_collects(&cache->remote);
+	bool orphan = sp_cache_holds(cache);
 
 	cache->thread = NULL;
 	sp_list_push(orphan ? &node->orphans : &node->spare, &cache->link);

@@ -174,7 +174,7 @@ static const struct path {
 	{ "replaced",	replaced,	50000,	NULL,		85,	"replace one of 10,000 at random, 64 bytes" },
 	{ "fresh",	fresh,		50000,	NULL,		40,	"malloc of memory never used before, 64 bytes" },
 	{ "remote",	remote,		100000,	NULL,		100,	"malloc here, free there, 64 bytes" },
-	{ "run",	pairs_run,	20000,	"calls",	2300,	"malloc + free, 100 KiB" },
+	{ "run",	pairs_run,	20000,	"calls",	400,	"malloc + free, 100 KiB" },
 	{ "hpages",	pairs_hpages,	2000,	"calls",	2300,	"malloc + free, 8 MiB" },
 	{ "threads",	threads_with,	50,	"threads0",	5000,	"a thread's first malloc + free, and its end" },
 };

@@ -20,6 +20,7 @@ static void small_twice(void) { twice(48); }
 static void medium_twice(void) { twice(20000); }
 static void large_twice(void) { twice(300000); }
 static void huge_twice(void) { twice(5 * T_MIB); }
+static void kept_twice(void) { twice(100000); }
 
 static void *free_twice(void *p)
 {
@@ -39,6 +40,28 @@ static void other_thread_twice(void)
 	check(p && keep);
 	pthread_create(&thread, NULL, free_twice, p);
 	pthread_join(thread, NULL);
+}
+
+/* Its thread keeps it for itself; another one knows nothing of that. */
+static void kept_twice_by_two_threads(void)
+{
+	void *p = malloc(100000), *again = hide(p);
+	pthread_t thread;
+
+	check(p);
+	free(p);
+	pthread_create(&thread, NULL, free_twice, again);
+	pthread_join(thread, NULL);
+}
+
+static void realloc_freed_kept(void)
+{
+	char *p = malloc(100000), *again = hide(p);
+
+	check(p);
+	free(p);
+	again = realloc(again, 100000);
+	hide(again);
 }
 
 static char in_data[64];
@@ -244,6 +267,8 @@ static const struct t_case cases[] = {
 	FATAL(medium_twice, "slabpool: fatal: "),	/* its chunk may be gone */
 	FATAL(large_twice, FREE),
 	FATAL(huge_twice, FREE),
+	FATAL(kept_twice, TWICE),
+	FATAL(kept_twice_by_two_threads, TWICE),
 	FATAL(other_thread_twice, TWICE),
 	FATAL(of_data, FREE),
 	FATAL(of_stack, FREE),
@@ -256,6 +281,7 @@ static const struct t_case cases[] = {
 	FATAL(never_handed_out, FREE),
 	FATAL(realloc_foreign, FREE),
 	FATAL(realloc_freed_huge, FREE),
+	FATAL(realloc_freed_kept, FREE),
 	FATAL(sized_too_large, SIZE),
 	FATAL(sized_too_small, SIZE),
 	FATAL(sized_large_too_large, SIZE),
@@ -273,6 +299,7 @@ static const struct t_case cases[] = {
 	SECURE(never_handed_out, FREE),
 	SECURE(realloc_foreign, FREE),
 	SECURE(realloc_freed_huge, FREE),
+	SECURE(kept_twice, FREE),
 	SECURE(sized_too_large, SIZE),
 	SECURE(sized_too_small, SIZE),
 	SECURE(small_late_twice, TWICE),

@@ -400,6 +400,76 @@ TEST(what_is_primed_is_in_the_cache_and_goes_when_it_is_not_wanted)
 	EXPECT_TRUE(nodes_are_sane());
 }
 
+static uint64_t active(void)
+{
+	struct slabpool_stats stats = { 0 };
+
+	slabpool_stats(&stats, sizeof(stats));
+	return stats.active;
+}
+
+static void *free_it(void *p)
+{
+	slabpool_free(p);
+	return NULL;
+}
+
+TEST(a_thread_keeps_the_buffers_it_freed_last)
+{
+	char *p[20], *q;
+	pthread_t thread;
+	uint64_t before;
+
+	setenv("SLABPOOL_CONF", "background_thread:false", 1);
+	slabpool_free(slabpool_malloc(1));
+	before = active();
+	/* The same one comes back, as if it were new. */
+	p[0] = slabpool_malloc(100000);
+	ASSERT_NE(NULL, p[0]);
+	memset(p[0], 0xaa, 100000);
+	slabpool_free(p[0]);
+	EXPECT_EQ(0, slabpool_usable_size(p[0]));
+	q = slabpool_calloc(1, 100000);
+	EXPECT_EQ(p[0], q);
+	for (int i = 0; i < 100000; i++)
+		ASSERT_EQ(0, q[i]);
+	EXPECT_EQ(sp_round_up(100000, SP_UNIT), slabpool_usable_size(q));
+	slabpool_free(q);
+	/* A little smaller is as good, a quarter is not, nor is what needs an alignment. */
+	q = slabpool_malloc(95000);
+	EXPECT_EQ(p[0], q);
+	slabpool_free(q);
+	q = slabpool_malloc(70000);
+	EXPECT_NE(p[0], q);
+	slabpool_free(q);
+	q = slabpool_aligned_alloc(SP_HPAGE, 100000);
+	EXPECT_EQ(0, (uintptr_t)q % SP_HPAGE);
+	slabpool_free(q);
+
+	/* 1 MiB together, and eight. */
+	for (int i = 0; i < 20; i++)
+		p[i] = slabpool_malloc(200 * SP_KIB);
+	for (int i = 0; i < 20; i++)
+		slabpool_free(p[i]);
+	EXPECT_GE(before + SP_MIB, active());
+	for (int i = 0; i < 20; i++)
+		p[i] = slabpool_malloc(40 * SP_KIB);
+	for (int i = 0; i < 20; i++)
+		slabpool_free(p[i]);
+	EXPECT_GE(before + 8 * 40 * SP_KIB, active());
+	/* Nothing is kept by who ends, is idle, or gives all back. */
+	slabpool_thread_idle();
+	EXPECT_GE(before, active());
+	p[0] = slabpool_malloc(200 * SP_KIB);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, free_it, p[0]));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_GE(before, active());
+	slabpool_free(slabpool_malloc(200 * SP_KIB));
+	slabpool_release();
+	EXPECT_GE(before, active());
+	EXPECT_TRUE(nodes_are_sane());
+}
+
 TEST(free_keeps_errno)
 {
 	void *small = slabpool_malloc(10), *large = slabpool_malloc(SP_MIB);
