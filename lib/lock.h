@@ -8,7 +8,7 @@
  *
  *	INIT	the first call
  *	REGION	the table of regions
- *	OWNER	one taker-over of caches at a time
+ *	OWNER	one taker-over of caches, or trimmer of orphans, at a time
  *	PURGE	one purge of ready hpages at a time, its decommits included, and the
  *		commit that it makes room for; or one addition to a stock
  *	NODE	a node heap: its hpages, chunks and ownerless caches; lower node

@@ -274,6 +274,31 @@ bool sp_owner_watching(struct sp_node *node)
 	return watching;
 }
 
+/*
+ * The owner lock is held: who gives back all that is unused waits for what another
+ * thread is just about to.  False: there is no orphan.
+ */
+static bool trim_oldest(struct sp_node *node)
+{
+	struct sp_cache *cache = NULL;
+
+	sp_lock(&node->lock);
+	if (!sp_list_empty(&node->orphans)) {
+		cache = container_of(node->orphans.prev, struct sp_cache, link);
+		take_off(cache);
+	}
+	sp_unlock(&node->lock);
+	if (!cache)
+		return false;
+	/* Pairs with push() in remote.c: its state before its inbox. */
+	atomic_thread_fence(memory_order_seq_cst);
+	sp_cache_trim(cache);
+	sp_lock(&node->lock);
+	put_down(cache);
+	sp_unlock(&node->lock);
+	return true;
+}
+
 void sp_owner_reclaim(struct sp_node *node, uint64_t most)
 {
 	struct sp_node_counts counts;
@@ -283,22 +308,13 @@ void sp_owner_reclaim(struct sp_node *node, uint64_t most)
 	if (most > counts.orphans)
 		most = counts.orphans;
 	while (most--) {
-		struct sp_cache *cache = NULL;
+		bool more;
 
-		sp_lock(&node->lock);
-		if (!sp_list_empty(&node->orphans)) {
-			cache = container_of(node->orphans.prev, struct sp_cache, link);
-			take_off(cache);
-		}
-		sp_unlock(&node->lock);
-		if (!cache)
+		sp_lock(&sp_owner_lock);
+		more = trim_oldest(node);
+		sp_unlock(&sp_owner_lock);
+		if (!more)
 			return;
-		/* Pairs with push() in remote.c: its state before its inbox. */
-		atomic_thread_fence(memory_order_seq_cst);
-		sp_cache_trim(cache);
-		sp_lock(&node->lock);
-		put_down(cache);
-		sp_unlock(&node->lock);
 	}
 }
 

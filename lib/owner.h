@@ -41,7 +41,7 @@ struct sp_thread {
 };
 
 extern sp_tls struct sp_thread sp_me;
-extern struct sp_lock sp_owner_lock;	/* held during a taking over */
+extern struct sp_lock sp_owner_lock;	/* held by who takes over, and trims orphans */
 
 /* Begin an operation; the result may be &sp_cache_none. */
 static inline struct sp_cache *sp_owner_enter(void)
