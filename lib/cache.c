@@ -6,6 +6,7 @@
 #include "secure.h"
 
 #define CHUNK_MAX	(64 * SP_KIB)	/* of small objects; medium ones get more */
+#define MEDIUM_FIRST	(16 * SP_KIB)	/* their chunks become empty often, and begin anew */
 #define PAGE		(4 * SP_KIB)	/* the smallest that is touched at once */
 #define CHUNK_OBJECTS	8		/* at least, where they are larger than that */
 
@@ -32,13 +33,15 @@ static void set_current(struct sp_cache *cache, unsigned int class, struct sp_ch
 }
 
 /*
- * Slow start: a thread's first chunk of a class is one unit, each further one
- * twice as large, so that a thousand threads with a few objects stay small.
+ * Slow start: a thread's first chunk of a class is one unit, or 16 KiB of medium
+ * objects, each further one twice as large, so that a thousand threads with a few
+ * objects stay small.
  */
 static unsigned int chunk_units(const struct sp_bin *bin, size_t size)
 {
 	size_t most = size * CHUNK_OBJECTS > CHUNK_MAX ? size * CHUNK_OBJECTS : CHUNK_MAX;
-	size_t bytes = SP_UNIT << (bin->grown < 8 ? bin->grown : 8);
+	size_t first = size <= SP_SMALL_MAX ? SP_UNIT : MEDIUM_FIRST;
+	size_t bytes = first << (bin->grown < 8 ? bin->grown : 8);
 
 	if (bytes < size)
 		bytes = size;

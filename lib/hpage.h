@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
 /*
- * One hpage of the heap: which of its 256 units are taken.  Pure book-keeping
+ * One hpage of the heap: which of its 512 units are taken.  Pure book-keeping
  * without locks or system calls; the node heap's lock guards every field.
  *
  * Equations: nused == set bits of used; longest == longest run of clear bits.

@@ -43,7 +43,7 @@ _Static_assert(sizeof(uintptr_t) == sizeof(_Atomic uintptr_t), "an atomic word i
 /* An hpage, and the unit in which it is divided into chunks. */
 #define SP_HPAGE_SHIFT	21
 #define SP_HPAGE	((size_t)1 << SP_HPAGE_SHIFT)
-#define SP_UNIT_SHIFT	13
+#define SP_UNIT_SHIFT	12
 #define SP_UNIT		((size_t)1 << SP_UNIT_SHIFT)
 #define SP_UNITS	(SP_HPAGE / SP_UNIT)
 

@@ -65,7 +65,7 @@ struct sp_node *sp_node_here(void)
 
 /*
  * Buckets 0 to 7 hold hpages whose longest run is that long; from 8 on there are
- * four to a doubling: 8-9, 10-11, ... 224-255, 256.  @up: the first bucket in
+ * four to a doubling: 8-9, 10-11, ... 448-511, 512.  @up: the first bucket in
  * which every hpage fits @n; otherwise the one in which an hpage with run @n lies.
  */
 static unsigned int bucket_of(unsigned int n, bool up)
@@ -91,7 +91,7 @@ static void bucket_remove(struct sp_node *node, struct sp_hpage *hpage)
 		return;
 	sp_list_remove(&hpage->link);
 	if (sp_list_empty(list))
-		node->filled[hpage->kind] &= ~(1u << b);
+		node->filled[hpage->kind] &= ~(1ull << b);
 }
 
 /* Nearly sorted is enough: fuller than the first goes first, else behind it. */
@@ -107,17 +107,17 @@ static void bucket_insert(struct sp_node *node, struct sp_hpage *hpage)
 		sp_list_push(list, &hpage->link);
 	else
 		sp_list_insert(&hpage->link, list->next, list->next->next);
-	node->filled[hpage->kind] |= 1u << b;
+	node->filled[hpage->kind] |= 1ull << b;
 }
 
 /* The hpage to divide further, and where; -1: none fits. */
 static int find_run(struct sp_node *node, enum sp_kind kind, unsigned int units,
 		    unsigned int align, struct sp_hpage **found)
 {
-	uint32_t fits = node->filled[kind] & (~0u << bucket_of(units, true));
+	uint64_t fits = node->filled[kind] & (~0ull << bucket_of(units, true));
 
 	while (fits) {
-		unsigned int b = (unsigned int)__builtin_ctz(fits);
+		unsigned int b = (unsigned int)__builtin_ctzll(fits);
 		struct sp_list *list = &node->buckets[kind][b];
 		struct sp_hpage *hpage = container_of(list->next, struct sp_hpage, link);
 		int at = sp_hpage_find(hpage, units, align);

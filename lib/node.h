@@ -20,13 +20,13 @@
 #include "lock.h"
 #include "stock.h"
 
-#define SP_BUCKETS	29
+#define SP_BUCKETS	33
 
 struct sp_node {
 	struct sp_lock lock;		/* guards everything below */
 	int id;
 	struct sp_list buckets[SP_KINDS][SP_BUCKETS];
-	uint32_t filled[SP_KINDS];	/* bit b: buckets[kind][b] is not empty */
+	uint64_t filled[SP_KINDS];	/* bit b: buckets[kind][b] is not empty */
 	struct sp_list ready;		/* newest first, not resident ones last */
 	struct sp_decay decay;		/* of the ready ones */
 	struct sp_stock stock;		/* how many should be resident */

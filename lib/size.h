@@ -2,7 +2,7 @@
 /*
  * Size classes: 16 to 128 bytes in steps of 16, then four to a doubling up to
  * 32 KiB, so that at most a fifth of an object is rounding.  Above, an object is
- * a run of units (8 KiB) up to one hpage, then whole hpages.
+ * a run of units (4 KiB) up to one hpage, then whole hpages.
  */
 #ifndef SP_SIZE_H
 #define SP_SIZE_H

@@ -142,10 +142,16 @@ static void sized_large_too_large(void) { sized_wrong(100000, 3000000); }
 
 static void late_twice_of(size_t size)
 {
-	char *p = malloc(size), *again = hide(p);
-	void *more[100], *keep = malloc(size);
+	void *more[100], *keep[9];
+	char *p, *again;
 
-	check(p && keep);
+	/* In a chunk with others, which stays when it goes. */
+	for (int i = 0; i < 8; i++)
+		keep[i] = malloc(size);
+	p = malloc(size);
+	again = hide(p);
+	keep[8] = malloc(size);
+	check(p && keep[8]);
 	free(p);
 	for (int i = 0; i < 100; i++)
 		more[i] = malloc(1000);
@@ -153,6 +159,7 @@ static void late_twice_of(size_t size)
 		free(more[i]);
 	more[0] = malloc(size * 2);
 	free(more[0]);
+	hide(keep[0]);
 	free(again);
 }
 

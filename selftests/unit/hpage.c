@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
-/* lib/hpage.c: 256 units, held against an array of booleans. */
+/* lib/hpage.c: its units, held against an array of booleans. */
 #include <string.h>
 
 #include "hpage.h"
@@ -27,7 +27,7 @@ TEST(what_was_used_does_not_count_as_zero)
 	EXPECT_TRUE(sp_hpage_take(&hpage, 0, 10));
 	EXPECT_FALSE(sp_hpage_take(&hpage, 10, 1));
 	EXPECT_FALSE(sp_hpage_take(&hpage, 109, 2));
-	EXPECT_TRUE(sp_hpage_take(&hpage, 111, 145));
+	EXPECT_TRUE(sp_hpage_take(&hpage, 111, SP_UNITS - 111));
 }
 
 TEST(alignment_is_kept)
@@ -38,8 +38,8 @@ TEST(alignment_is_kept)
 	sp_hpage_take(&hpage, 0, 1);
 	EXPECT_EQ(1, sp_hpage_find(&hpage, 4, 1));
 	EXPECT_EQ(64, sp_hpage_find(&hpage, 4, 64));
-	EXPECT_EQ(128, sp_hpage_find(&hpage, 128, 128));
-	EXPECT_EQ(-1, sp_hpage_find(&hpage, 129, 128));
+	EXPECT_EQ(SP_UNITS / 2, sp_hpage_find(&hpage, SP_UNITS / 2, SP_UNITS / 2));
+	EXPECT_EQ(-1, sp_hpage_find(&hpage, SP_UNITS / 2 + 1, SP_UNITS / 2));
 }
 
 static int model_find(const bool *used, unsigned int n, unsigned int align)
