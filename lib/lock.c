@@ -66,10 +66,10 @@ void sp_lock(struct sp_lock *lock)
 
 void sp_unlock(struct sp_lock *lock)
 {
-	uint32_t held = 1;
+	uint32_t alone = 1;
 
 	rank_release(lock->rank);
-	if (likely(atomic_compare_exchange_strong_explicit(&lock->state, &held, 0,
+	if (likely(atomic_compare_exchange_strong_explicit(&lock->state, &alone, 0,
 							   memory_order_release,
 							   memory_order_relaxed)))
 		return;

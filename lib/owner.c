@@ -274,11 +274,7 @@ bool sp_owner_watching(struct sp_node *node)
 	return watching;
 }
 
-/*
- * The owner lock is held: who gives back all that is unused waits for what another
- * thread is just about to.  False: there is no orphan.
- */
-static bool trim_oldest(struct sp_node *node)
+static struct sp_cache *take_oldest_orphan(struct sp_node *node)
 {
 	struct sp_cache *cache = NULL;
 
@@ -288,34 +284,32 @@ static bool trim_oldest(struct sp_node *node)
 		take_off(cache);
 	}
 	sp_unlock(&node->lock);
-	if (!cache)
-		return false;
-	/* Pairs with push() in remote.c: its state before its inbox. */
-	atomic_thread_fence(memory_order_seq_cst);
-	sp_cache_trim(cache);
-	sp_lock(&node->lock);
-	put_down(cache);
-	sp_unlock(&node->lock);
-	return true;
+	return cache;
 }
 
 void sp_owner_reclaim(struct sp_node *node, uint64_t most)
 {
 	struct sp_node_counts counts;
+	struct sp_cache *cache;
 
 	/* Once each: those that still own something come back to the list. */
 	sp_node_counts(node, &counts);
 	if (most > counts.orphans)
 		most = counts.orphans;
-	while (most--) {
-		bool more;
-
+	do {
+		/* Who gives back all that is unused waits for what others are about to. */
 		sp_lock(&sp_owner_lock);
-		more = trim_oldest(node);
+		cache = most-- ? take_oldest_orphan(node) : NULL;
+		if (cache) {
+			/* Pairs with push() in remote.c: its state before its inbox. */
+			atomic_thread_fence(memory_order_seq_cst);
+			sp_cache_trim(cache);
+			sp_lock(&node->lock);
+			put_down(cache);
+			sp_unlock(&node->lock);
+		}
 		sp_unlock(&sp_owner_lock);
-		if (!more)
-			return;
-	}
+	} while (cache);
 }
 
 /* The caches that the child of a fork goes on with; a spare one's inbox is empty. */
