@@ -176,17 +176,6 @@ leaks()
 compat=(kmod-m32/{ioctl_abi,mmap,share,reserve,t_leak,t_mremap,t_prot,t_stall})
 [ "${COMPAT-}" != all ] || compat=(kmod-m32)
 
-# QEMU before 8.1 with a thread a CPU may go on with a breakpoint that the kernel put
-# into its own code while it changed it, and has taken out again; then the kernel does
-# not know it.  (Linux-kernel list, July 2023, on LTP's tests of tracing.)  That is the
-# first complaint then, and outside of the module.
-stale_instruction()
-{
-	grep -aq 'tcg,thread=multi' "${1%/*}/accelerator" && grep -aq 'int3: 0000' "$1" &&
-		sed '/int3: 0000/,$d' "$1" | "$VM/log-check" &&
-		! grep -aA 12 'int3: 0000' "$1" | grep -aq 'RIP: .*\[slabpool\]'
-}
-
 # guest KERNEL RUN OPTIONS... -- FOLDER...: boot a guest with the options, run the
 # programs there, take over their results.
 guest()
@@ -199,17 +188,10 @@ guest()
 	done
 	shift
 	echo "in the guest with kernel $kernel:"
-	local boot=("$VM/guest" --kernel "$kernel" --run "$run" --timeout "${GUEST_TIMEOUT:-7200}"
-		"${options[@]}" -- "$TOP/selftests/run.sh" programs "$@") code
-	"${boot[@]}" &
+	"$VM/guest" --kernel "$kernel" --run "$run" --timeout "${GUEST_TIMEOUT:-7200}" \
+		"${options[@]}" -- "$TOP/selftests/run.sh" programs "$@" &
 	wait $!
-	code=$?
-	if [ $code = 125 ] && stale_instruction "$results/console.log"; then
-		echo "the emulator ran an instruction that the kernel had replaced; once more:"
-		"${boot[@]}" &
-		wait $!
-		code=$?
-	fi
+	local code=$?
 	if [ -s "$results/results" ]; then
 		ran=
 		sed "s/^/$kernel\//" "$results/results" >> "$logs/results"
@@ -313,6 +295,10 @@ if [ "${1-}" = guests ]; then
 	shift
 	for kernel; do "$VM/kernel" "$kernel" || exit; done
 	built '' all
+	if [[ $* != *-kasan* && $* != *-kcsan* ]]; then
+		built m32 kmod
+		item build/tools make -C "$TOP/tools" "O=$BUILD/tools"
+	fi
 else
 	native
 fi
