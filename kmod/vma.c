@@ -158,7 +158,8 @@ bool sp_vma_inherited(struct file *file, unsigned long start, unsigned long end)
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
 
-	mmap_assert_locked(mm);
+	/* mmap_assert_locked() may call what debug kernels do not export. */
+	lockdep_assert_held(&mm->mmap_lock);
 
 	while ((vma = find_vma_intersection(mm, start, end)) != NULL) {
 		if (vma->vm_private_data && vma->vm_ops == &sp_vm_ops &&
