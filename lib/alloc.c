@@ -167,12 +167,14 @@ static inline void *short_of_hit(size_t size, size_t align)
 
 	if (!cache)
 		return NULL;
-	if (!is_classed(size, align))
-		p = align <= SP_UNIT ? sp_cache_take_kept(cache, size) : NULL;
-	else if (sp_secure.on)
-		p = sp_cache_take_secure(cache, class_of(size, align));
-	if (!p && is_classed(size, align))
-		p = sp_cache_refill_own(cache, class_of(size, align));
+	if (is_classed(size, align)) {
+		if (sp_secure.on)
+			p = sp_cache_take_secure(cache, class_of(size, align));
+		if (!p)
+			p = sp_cache_refill_own(cache, class_of(size, align));
+	} else if (align <= SP_UNIT) {
+		p = sp_cache_take_kept(cache, size);
+	}
 	if (p)
 		sp_owner_leave();
 	return p;
@@ -236,6 +238,25 @@ void *slabpool_malloc(size_t size)
 
 /* ---- free --------------------------------------------------------------- */
 
+/*
+ * With no more than the thread's cache.  Only of a chunk that objects are in is it known
+ * that this is inside an operation.
+ */
+static inline bool free_to_cache(struct sp_chunk *chunk, enum sp_chunk_state state, void *ptr)
+{
+	struct sp_cache *cache;
+
+	if (state != SP_CHUNK_OBJECTS && state != SP_CHUNK_LARGE)
+		return false;
+	cache = sp_thread_cache();
+	if (!cache)
+		return false;
+	if (state == SP_CHUNK_LARGE)
+		return sp_cache_keep(cache, chunk, ptr);
+	sp_cache_free_slow(cache, chunk, ptr);
+	return true;
+}
+
 static noinline void free_slow(void *ptr)
 {
 	struct sp_chunk *chunk = sp_chunk_of(ptr);
@@ -248,11 +269,7 @@ static noinline void free_slow(void *ptr)
 		sp_owner_leave();
 		return;
 	}
-	/* It is known, so this is inside an operation. */
-	cache = state == SP_CHUNK_OBJECTS || state == SP_CHUNK_LARGE ? sp_thread_cache() : NULL;
-	if (likely(cache && (!large || sp_cache_keep(cache, chunk, ptr)))) {
-		if (!large)
-			sp_cache_free_slow(cache, chunk, ptr);
+	if (likely(free_to_cache(chunk, state, ptr))) {
 		sp_owner_leave();
 		errno = saved;
 		return;
