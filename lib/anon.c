@@ -29,6 +29,29 @@ void sp_anon_drop(void *addr, size_t size)
 		memset(addr, 0, size);
 }
 
+char *sp_anon_trim(char *p, size_t size, size_t align)
+{
+	char *aligned = (char *)sp_round_up((uintptr_t)p, align);
+
+	if (aligned > p)
+		sp_sys_unmap(p, (size_t)(aligned - p));
+	sp_sys_unmap(aligned + size, (size_t)(p + align - aligned));
+	return aligned;
+}
+
+char *sp_anon_reserve(size_t size, size_t align)
+{
+	int err;
+	char *p = sp_sys_reserve(size + align, &err);
+
+	if (!p)
+		return NULL;
+	/* Where addresses are plenty, the rest is not worth two system calls. */
+	if (size > 8 * SP_GIB)
+		return (char *)sp_round_up((uintptr_t)p, align);
+	return sp_anon_trim(p, size, align);
+}
+
 struct scan {
 	const char *low, *high;	/* the window */
 	bool inside;		/* the mapping being read lies in it */

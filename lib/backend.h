@@ -84,6 +84,10 @@ extern const struct sp_backend sp_backend_thp;
 
 /* in anon.c: what the anonymous sources share */
 
+/* Reserve @size bytes at a multiple of @align; NULL: no addresses left. */
+char *sp_anon_reserve(size_t size, size_t align);
+/* Of @size + @align bytes mapped at @p, keep @size at a multiple of @align: return. */
+char *sp_anon_trim(char *p, size_t size, size_t align);
 /* Drop the memory of a range; afterwards it reads zero whatever happens. */
 void sp_anon_drop(void *addr, size_t size);
 /* Bytes of [window, window + size) resident on base pages, from smaps. */

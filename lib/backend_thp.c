@@ -84,18 +84,14 @@ static int commit(const struct sp_extent *extent, enum sp_touch touch)
 
 static int region_map(struct slabpool_region_info *info, bool node_any)
 {
-	size_t room = info->size + SP_HPAGE;
 	char *addr, *aligned;
 	int err;
 
-	addr = sp_sys_map_fd(NULL, room, PROT_READ | PROT_WRITE,
+	addr = sp_sys_map_fd(NULL, info->size + SP_HPAGE, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, &err);
 	if (err)
 		return err;
-	aligned = (char *)sp_round_up((uintptr_t)addr, SP_HPAGE);
-	if (aligned > addr)
-		sp_sys_unmap(addr, (size_t)(aligned - addr));
-	sp_sys_unmap(aligned + info->size, (size_t)(addr + SP_HPAGE - aligned));
+	aligned = sp_anon_trim(addr, info->size, SP_HPAGE);
 	info->addr = aligned;
 	sp_sys_bind(aligned, info->size, info->node, !node_any);
 	sp_sys_advise(aligned, info->size, MADV_HUGEPAGE);

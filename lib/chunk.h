@@ -21,7 +21,7 @@
 
 #include "hpage.h"
 #include "size.h"
-#include "space.h"
+#include "window.h"
 
 struct sp_object {
 	struct sp_object *next;

@@ -33,8 +33,10 @@
 #include "node.h"
 #include "owner.h"
 #include "reclaim.h"
+#include "source.h"
 #include "sys.h"
 #include "text.h"
+#include "unshare.h"
 
 /* These are used by one thread at a time: the one that holds the locks. */
 static bool copying;
@@ -52,11 +54,11 @@ static void prepare(void)
 	refusal = 0;
 	copying = false;
 	/* With fork:none there is no heap in the child. */
-	if (!sp_space_source() || sp_conf.fork == SP_FORK_NONE)
+	if (!sp_source() || sp_conf.fork == SP_FORK_NONE)
 		return;
 	if (sp_conf.fork == SP_FORK_SNAPSHOT)
-		refusal = sp_space_snapshot();
-	copying = sp_space_must_copy();
+		refusal = sp_unshare_snapshot();
+	copying = sp_unshare_must_copy();
 	if (copying && sp_sys_pipe(done))
 		done[0] = done[1] = -1;
 }
@@ -79,7 +81,7 @@ static void in_parent(void)
 {
 	char byte;
 
-	sp_space_snapshot_parent();
+	sp_unshare_snapshot_parent();
 	if (done[0] >= 0) {
 		sp_sys_close(done[1]);
 		sp_sys_read(done[0], &byte, 1);	/* until the child closes its end */
@@ -95,10 +97,10 @@ static void in_parent(void)
 
 static void in_child(void)
 {
-	bool heap = sp_space_source() && sp_conf.fork != SP_FORK_NONE;
+	bool heap = sp_source() && sp_conf.fork != SP_FORK_NONE;
 
 	/* From here on what is given back is the child's own. */
-	sp_space_snapshot_child();
+	sp_unshare_snapshot_child();
 	for (int id = 0; id < SP_MAX_NODES; id++) {
 		if (!sp_node_get(id))
 			continue;
@@ -108,7 +110,7 @@ static void in_child(void)
 		sp_owner_fork_child(&sp_nodes[id]);
 	}
 	if (heap)
-		fallbacks = sp_space_fork_child();
+		fallbacks = sp_unshare_fork_child();
 	copies = 0;
 	if (done[0] >= 0) {
 		sp_sys_close(done[0]);

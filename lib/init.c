@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "commit.h"
 #include "fatal.h"
 #include "init.h"
 #include "lock.h"
@@ -20,8 +21,10 @@
 #include "reclaim.h"
 #include "secure.h"
 #include "slabpool.h"
+#include "source.h"
 #include "stats.h"
 #include "sys.h"
+#include "window.h"
 
 #define WINDOW		((size_t)1 << 40)
 
@@ -88,7 +91,7 @@ static int try_source(const struct sp_backend *backend, struct sp_text *why)
 
 	if (err)
 		return err;
-	sp_space_set_source(backend);
+	sp_source_set(backend);
 	err = sp_node_first_hpage(node);
 	if (err)
 		backend->explain(why, node->id, err);
@@ -110,8 +113,8 @@ static int choose_source(struct sp_text *why)
 		if (err)
 			continue;
 		/* "auto" also means: go on with the next when this is exhausted. */
-		if (!sp_space_is_small())
-			sp_space_set_fallbacks(&sources[i + 1], (size_t)(last - i));
+		if (!sp_window_is_small())
+			sp_source_set_fallbacks(&sources[i + 1], (size_t)(last - i));
 		break;
 	}
 	/* The last source may have had nothing to say. */
@@ -126,7 +129,7 @@ static void say_source(void)
 	struct sp_text text = SP_TEXT(buf);
 
 	sp_text_add(&text, "slabpool: source ");
-	sp_text_add(&text, sp_space_source()->name);
+	sp_text_add(&text, sp_source()->name);
 	if (message[0]) {
 		sp_text_add(&text, " (");
 		sp_text_add(&text, message);
@@ -188,7 +191,8 @@ static int set_up(void)
 		sp_text_add(&why, "SLABPOOL_CONF: the limit is below one hpage, 2M");
 		return -EINVAL;
 	}
-	err = sp_space_init(window_size(), sp_conf.limit, sp_conf.fork == SP_FORK_NONE);
+	sp_commit_init(sp_conf.limit);
+	err = sp_window_init(window_size(), sp_conf.fork == SP_FORK_NONE);
 	if (!err && sp_conf.secure)
 		err = sp_secure_init();
 	if (err) {
@@ -197,7 +201,7 @@ static int set_up(void)
 		return err;
 	}
 	/* A piece has one node: under a small RLIMIT_AS all threads share one. */
-	if (sp_space_is_small())
+	if (sp_window_is_small())
 		sp_node_force(sp_node_here()->id);
 	err = choose_source(&why);
 	if (err)

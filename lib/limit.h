@@ -2,7 +2,7 @@
 /*
  * The options that bound by amount what decay bounds by time.
  *
- *	limit		committed never rises above it (space.c)
+ *	limit		committed never rises above it (commit.c)
  *	soft_limit	above it memory decays ten times as fast, and the reclaimer
  *			takes what threads have cached
  *	max_unused	of ready hpages a node keeps no more

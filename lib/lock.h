@@ -13,11 +13,11 @@
  *		commit that it makes room for; or one addition to a stock
  *	NODE	a node heap: its hpages, chunks and ownerless caches; lower node
  *		numbers first
- *	SPACE	the window's address space
+ *	WINDOW	the addresses of the window
  *	META	memory for the library's own structures
  *
  * No lock but PURGE is held during a commit or decommit, except by fork, which
- * holds them all; SPACE and META are held while addresses are mapped.
+ * holds them all; WINDOW and META are held while addresses are mapped.
  */
 #ifndef SP_LOCK_H
 #define SP_LOCK_H
@@ -30,7 +30,7 @@ enum sp_rank {
 	SP_RANK_OWNER,
 	SP_RANK_PURGE,
 	SP_RANK_NODE,
-	SP_RANK_SPACE,
+	SP_RANK_WINDOW,
 	SP_RANK_META,
 };
 

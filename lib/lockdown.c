@@ -5,13 +5,16 @@
  * follows either.
  */
 #include "calls.h"
+#include "commit.h"
 #include "init.h"
 #include "lockdown.h"
 #include "locks.h"
 #include "ready.h"
 #include "reclaim.h"
+#include "secure.h"
 #include "slabpool.h"
 #include "sys.h"
+#include "window.h"
 
 enum { OPEN, CLOSING, LOCKED };
 
@@ -30,16 +33,43 @@ static void wait_for_calls(void)
 	sp_calls_wait();
 }
 
+/* No call is made any more: what is taken is committed and stays so. */
+static int touch_piece(size_t p)
+{
+	struct sp_extent runs[SP_PIECE_RUNS];
+	size_t count;
+	int err = 0;
+
+	sp_lock(&sp_window_lock);
+	count = sp_window_taken(p, runs);
+	sp_unlock(&sp_window_lock);
+	for (size_t i = 0; i < count && !err; i++) {
+		err = sp_sys_populate(runs[i].addr, runs[i].size);
+		sp_secure_populate(runs[i].addr, runs[i].size);
+	}
+	return err;
+}
+
+static int touch_committed(void)
+{
+	int err = 0;
+
+	for (size_t p = 0; p < sp_window_pieces() && !err; p++)
+		err = touch_piece(p);
+	return err;
+}
+
 static int lock_down(void)
 {
 	int err;
 
 	sp_reclaim_end();
 	/* Descriptors for the chunks that what is there will be divided into. */
-	sp_ready_populate_meta(sp_space_committed() >> SP_HPAGE_SHIFT);
+	sp_ready_populate_meta(sp_committed() >> SP_HPAGE_SHIFT);
 	sp_calls_forbid(sp_sys_now_ns());
 	wait_for_calls();
-	err = sp_space_touch();
+	err = touch_committed();
+	sp_commit_measure_base_pages();
 	if (err) {
 		sp_calls_allow();
 		sp_reclaim_resume();

@@ -5,6 +5,7 @@
 #include "node.h"
 #include "owner.h"
 #include "region.h"
+#include "window.h"
 
 void sp_for_each_lock(void (*fn)(struct sp_lock *))
 {
@@ -15,6 +16,6 @@ void sp_for_each_lock(void (*fn)(struct sp_lock *))
 	for (int id = 0; id < SP_MAX_NODES; id++)
 		if (sp_node_get(id))
 			fn(&sp_nodes[id].lock);
-	fn(&sp_space_lock);
+	fn(&sp_window_lock);
 	fn(&sp_meta_lock);
 }

@@ -4,6 +4,7 @@
 #include "ready.h"
 #include "secure.h"
 #include "sys.h"
+#include "window.h"
 
 struct sp_node sp_nodes[SP_MAX_NODES];
 
@@ -230,12 +231,12 @@ static bool take_ready_huge(struct sp_node *node, struct sp_chunk *chunk, size_t
 	struct sp_hpage *first = NULL;
 
 	if (node->decay.total >= hpages + node->stock.target)
-		first = sp_space_find_ready(hpages, align, node->id);
+		first = sp_window_find_ready(hpages, align, node->id);
 	if (!first)
 		return false;
 	chunk->zero = true;
 	for (size_t i = 0; i < hpages; i++) {
-		struct sp_hpage *hpage = sp_space_hpage(first->addr + i * SP_HPAGE);
+		struct sp_hpage *hpage = sp_window_hpage(first->addr + i * SP_HPAGE);
 
 		sp_ready_remove(node, hpage);
 		hpage->state = SP_HPAGE_HUGE;
@@ -254,7 +255,7 @@ static bool take_fresh_huge(struct sp_node *node, struct sp_chunk *chunk, size_t
 	if (sp_ready_commit(node, hpages, align, SP_TOUCH_LAZY, false, &extent))
 		return false;
 	for (size_t i = 0; i < hpages; i++) {
-		struct sp_hpage *hpage = sp_space_hpage(extent.addr + i * SP_HPAGE);
+		struct sp_hpage *hpage = sp_window_hpage(extent.addr + i * SP_HPAGE);
 
 		sp_list_init(&hpage->link);
 		hpage->addr = extent.addr + i * SP_HPAGE;
@@ -297,7 +298,7 @@ struct sp_chunk *sp_node_take_huge(struct sp_node *node, size_t hpages, size_t a
 /* The lock is held for the four below. */
 static void give_run(struct sp_node *node, struct sp_chunk *chunk, uint64_t now)
 {
-	struct sp_hpage *hpage = sp_space_hpage(chunk->addr);
+	struct sp_hpage *hpage = sp_window_hpage(chunk->addr);
 	unsigned int at = (unsigned int)((size_t)(chunk->addr - hpage->addr) >> SP_UNIT_SHIFT);
 
 	bucket_remove(node, hpage);
@@ -312,7 +313,7 @@ static void give_run(struct sp_node *node, struct sp_chunk *chunk, uint64_t now)
 static void give_huge(struct sp_node *node, struct sp_chunk *chunk, uint64_t now)
 {
 	for (size_t i = 0; i < chunk->hpages; i++) {
-		struct sp_hpage *hpage = sp_space_hpage(chunk->addr + i * SP_HPAGE);
+		struct sp_hpage *hpage = sp_window_hpage(chunk->addr + i * SP_HPAGE);
 
 		for (size_t w = 0; w < SP_HPAGE_WORDS; w++)
 			hpage->dirty[w] = ~0ull;
@@ -325,7 +326,7 @@ static void give_huge(struct sp_node *node, struct sp_chunk *chunk, uint64_t now
 static void let_go_huge(struct sp_node *node, struct sp_chunk *chunk)
 {
 	for (size_t i = 0; i < chunk->hpages; i++)
-		sp_space_hpage(chunk->addr + i * SP_HPAGE)->state = SP_HPAGE_FREE;
+		sp_window_hpage(chunk->addr + i * SP_HPAGE)->state = SP_HPAGE_FREE;
 	node->active -= chunk->hpages * SP_HPAGE;
 }
 

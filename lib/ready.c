@@ -2,11 +2,15 @@
 #include <string.h>
 
 #include "calls.h"
+#include "commit.h"
 #include "meta.h"
 #include "ready.h"
 #include "reclaim.h"
 #include "secure.h"
+#include "source.h"
 #include "sys.h"
+#include "unshare.h"
+#include "window.h"
 
 #define PURGE_BATCH	64	/* hpages given back with one system call */
 #define META_OF_HPAGE	(64 * sizeof(struct sp_chunk))	/* more is rarely needed */
@@ -25,7 +29,7 @@ void sp_ready_init(const struct sp_limits *bounds)
 
 bool sp_node_is_pressed(void)
 {
-	return limits.soft && sp_space_committed() > limits.soft;
+	return limits.soft && sp_committed() > limits.soft;
 }
 
 uint64_t sp_node_presses(void)
@@ -36,7 +40,7 @@ uint64_t sp_node_presses(void)
 /* Committed has risen by @size. */
 static void look_at_growth(size_t size)
 {
-	uint64_t committed = sp_space_committed();
+	uint64_t committed = sp_committed();
 
 	if (!limits.soft || committed <= limits.soft || committed - size > limits.soft)
 		return;
@@ -62,7 +66,7 @@ void sp_ready_add(struct sp_node *node, struct sp_hpage *hpage, uint64_t now)
 	else
 		sp_list_push_tail(&node->ready, &hpage->link);
 	node->resident += hpage->resident;
-	sp_space_mark_ready(hpage, true);
+	sp_window_mark_ready(hpage, true);
 	sp_decay_add(&node->decay, now, 1);
 }
 
@@ -71,7 +75,7 @@ void sp_ready_remove(struct sp_node *node, struct sp_hpage *hpage)
 	hpage->state = SP_HPAGE_FREE;
 	sp_list_remove(&hpage->link);
 	node->resident -= hpage->resident;
-	sp_space_mark_ready(hpage, false);
+	sp_window_mark_ready(hpage, false);
 }
 
 static struct sp_hpage *pop_ready(struct sp_node *node)
@@ -88,7 +92,7 @@ static struct sp_hpage *pop_ready(struct sp_node *node)
 /* How many ready hpages a purge leaves; the lock is held. */
 static uint64_t may_stay(struct sp_node *node, uint64_t now_ns, enum sp_purge how)
 {
-	uint64_t committed = sp_space_committed(), unused = node->decay.total;
+	uint64_t committed = sp_committed(), unused = node->decay.total;
 
 	if (how == SP_PURGE_ALL)
 		return 0;
@@ -121,7 +125,7 @@ static size_t purge(struct sp_node *node, uint64_t now_ns, enum sp_purge how)
 
 			sp_ready_remove(node, hpage);
 			sp_decay_purged(&node->decay, 1);
-			extents[n++] = sp_space_extent(hpage, 1, node->id);
+			extents[n++] = sp_window_extent(hpage, 1, node->id);
 		}
 		if (how != SP_PURGE_OLD)
 			sp_stock_init(&node->stock);
@@ -129,9 +133,9 @@ static size_t purge(struct sp_node *node, uint64_t now_ns, enum sp_purge how)
 			sp_stock_shrink(&node->stock, resident - node->resident, node->resident);
 		sp_unlock(&node->lock);
 		if (n)
-			sp_space_decommit(extents, n);
+			sp_decommit(extents, n);
 		for (size_t i = 0; i < n; i++)
-			sp_space_give(&extents[i]);
+			sp_window_give(&extents[i]);
 		given += n * SP_HPAGE;
 	} while (n == PURGE_BATCH);
 	return given;
@@ -157,7 +161,7 @@ uint64_t sp_node_next_purge(struct sp_node *node, uint64_t now_ns)
 	sp_lock(&node->lock);
 	unused = node->decay.total;
 	/* What the floor keeps nobody has to look at again. */
-	if (unused > sp_limit_kept(&limits, sp_space_committed(), unused))
+	if (unused > sp_limit_kept(&limits, sp_committed(), unused))
 		next = may_stay(node, now_ns, SP_PURGE_OLD) < unused ? 0 :
 		       sp_decay_next(&node->decay, now_ns);
 	sp_unlock(&node->lock);
@@ -169,9 +173,9 @@ void sp_node_drop_ready(struct sp_node *node, uint64_t decay_ms)
 	struct sp_hpage *hpage;
 
 	while ((hpage = pop_ready(node))) {
-		struct sp_extent extent = sp_space_extent(hpage, 1, node->id);
+		struct sp_extent extent = sp_window_extent(hpage, 1, node->id);
 
-		sp_space_forget(&extent);
+		sp_unshare_forget(&extent);
 	}
 	sp_decay_init(&node->decay, decay_ms, sp_sys_now_ns());
 }
@@ -187,13 +191,13 @@ static int take_from(const struct sp_backend *source, struct sp_node *node,
 		     size_t hpages, size_t align, enum sp_touch touch,
 		     struct sp_extent *extent)
 {
-	int err = sp_space_take(source, hpages, align, node->id, extent);
+	int err = sp_window_take(source, hpages, align, node->id, extent);
 
 	if (err)
 		return err;
-	err = sp_space_commit(extent, touch);
+	err = sp_commit(extent, touch);
 	if (err)
-		sp_space_give(extent);
+		sp_window_give(extent);
 	return err;
 }
 
@@ -224,7 +228,7 @@ int sp_ready_commit(struct sp_node *node, size_t hpages, size_t align,
 
 	if (!sp_calls_begin())
 		return -EPERM;
-	for (size_t i = 0; (source = sp_space_source_at(i)); i++) {
+	for (size_t i = 0; (source = sp_source_at(i)); i++) {
 		err = take_from(source, node, hpages, align, touch, extent);
 		if (err && !modest)
 			err = take_reserve(source, node, hpages, align, touch, extent);
@@ -247,7 +251,7 @@ static int grow(struct sp_node *node, enum sp_touch touch, bool modest,
 
 	if (err)
 		return err;
-	hpage = sp_space_hpage(extent.addr);
+	hpage = sp_window_hpage(extent.addr);
 	sp_list_init(&hpage->link);
 	hpage->addr = extent.addr;
 	hpage->resident = touch == SP_TOUCH_ALL;
@@ -274,17 +278,17 @@ int sp_node_first_hpage(struct sp_node *node)
 /* Touch what a huge object's owner left untouched.  No lock of a node held. */
 static bool make_resident(struct sp_node *node, struct sp_hpage *hpage)
 {
-	struct sp_extent extent = sp_space_extent(hpage, 1, node->id);
+	struct sp_extent extent = sp_window_extent(hpage, 1, node->id);
 
 	/* Locked down: all that is there was touched, or is just being. */
 	hpage->resident = true;
 	if (!sp_calls_begin())
 		return true;
-	hpage->resident = sp_space_populate(&extent) == 0;
+	hpage->resident = sp_commit_populate(&extent) == 0;
 	if (!hpage->resident) {
 		/* The source has dropped it: the address is free. */
-		sp_space_decommit(&extent, 1);
-		sp_space_give(&extent);
+		sp_decommit(&extent, 1);
+		sp_window_give(&extent);
 	}
 	sp_calls_end();
 	return hpage->resident;
@@ -413,7 +417,7 @@ void sp_ready_return(struct sp_node *node, char *addr, size_t hpages)
 
 	if (!sp_calls_begin()) {
 		for (size_t i = 0; i < hpages; i++)
-			keep(node, sp_space_hpage(addr + i * SP_HPAGE));
+			keep(node, sp_window_hpage(addr + i * SP_HPAGE));
 		return;
 	}
 	while (hpages) {
@@ -421,10 +425,10 @@ void sp_ready_return(struct sp_node *node, char *addr, size_t hpages)
 
 		/* One by one: they may be of several sources. */
 		for (size_t i = 0; i < n; i++, addr += SP_HPAGE)
-			extents[i] = sp_space_extent(sp_space_hpage(addr), 1, node->id);
-		sp_space_decommit(extents, n);
+			extents[i] = sp_window_extent(sp_window_hpage(addr), 1, node->id);
+		sp_decommit(extents, n);
 		for (size_t i = 0; i < n; i++)
-			sp_space_give(&extents[i]);
+			sp_window_give(&extents[i]);
 		hpages -= n;
 	}
 	sp_calls_end();

@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "calls.h"
+#include "commit.h"
 #include "owner.h"
 #include "reclaim.h"
 #include "sys.h"
@@ -253,12 +254,12 @@ void sp_reclaim_start(void)
 
 void sp_reclaim_start_if_grown(void)
 {
-	struct sp_space_counts counts;
+	struct sp_commit_counts counts;
 
 	if (!atomic_load_explicit(&wanted, memory_order_relaxed) ||
 	    atomic_load_explicit(&thread, memory_order_relaxed) != ABSENT)
 		return;
-	sp_space_counts(&counts);
+	sp_commit_counts(&counts);
 	if (counts.committed > GROWN || sp_cache_count() > 1)
 		sp_reclaim_start();
 }

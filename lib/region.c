@@ -10,6 +10,7 @@
 #include "meta.h"
 #include "node.h"
 #include "region.h"
+#include "source.h"
 
 struct region {
 	struct sp_list link;
@@ -69,7 +70,7 @@ static int map(size_t size, int node, struct region **mapped)
 	region = get_descriptor();
 	if (!region)
 		return -ENOMEM;
-	region->backend = sp_space_source();
+	region->backend = sp_source();
 	region->info = (struct slabpool_region_info){
 		.size = sp_round_up(size, SP_HPAGE),
 		.node = on->id,

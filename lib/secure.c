@@ -15,7 +15,7 @@ struct sp_secure sp_secure;
 
 int sp_secure_init(void)
 {
-	size_t marks = sp_round_up(sp_space_window() / SP_ALIGN, SP_HPAGE);
+	size_t marks = sp_round_up(sp_window_size() / SP_ALIGN, SP_HPAGE);
 	uint64_t key[2];
 	char *mark;
 	int err = sp_sys_random(key, sizeof(key));

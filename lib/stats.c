@@ -3,21 +3,23 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alloc.h"
 #include "cache.h"
 #include "calls.h"
+#include "commit.h"
 #include "fork.h"
 #include "init.h"
-#include "alloc.h"
 #include "slabpool.h"
+#include "source.h"
 #include "stats.h"
 #include "sys.h"
 #include "text.h"
 
 static void collect(struct slabpool_stats *stats)
 {
-	struct sp_space_counts counts;
+	struct sp_commit_counts counts;
 
-	sp_space_counts(&counts);
+	sp_commit_counts(&counts);
 	*stats = (struct slabpool_stats){
 		.committed = counts.committed,
 		.peak = counts.peak,
@@ -25,7 +27,7 @@ static void collect(struct slabpool_stats *stats)
 		.commits = counts.commits,
 		.decommits = counts.decommits,
 		.fallbacks = counts.fallbacks,
-		.base_pages = sp_space_base_pages(),
+		.base_pages = sp_commit_base_pages(),
 		.failures = sp_alloc_failures(),
 		.caches = sp_cache_count(),
 		.fork_fallbacks = sp_fork_fallbacks(),
@@ -135,7 +137,7 @@ int slabpool_stats_print(int fd, unsigned int flags)
 	if (err)
 		return err;
 	sp_text_add(&text, json ? "{\"source\":\"" : "slabpool: source ");
-	sp_text_add(&text, sp_space_source()->name);
+	sp_text_add(&text, sp_source()->name);
 	sp_text_add(&text, json ? "\",\"why\":\"" : "\nslabpool: why not a better one: ");
 	add_quoted(&text, slabpool_init_error()[0] ? slabpool_init_error() : "-");
 	sp_text_add(&text, json ? "\"" : "\n");

@@ -11,6 +11,7 @@
 #include "../preload/preload.h"
 #include "meta.h"
 #include "node.h"
+#include "source.h"
 #include "sys.h"
 #include "kselftest_harness.h"
 #include "model.h"
@@ -162,7 +163,7 @@ static const char *in_a_thread(uint64_t *seed)
 /* What copies the heap for a child may have no memory to: the child says so and ends. */
 static const char *in_a_child(uint64_t *seed)
 {
-	bool may_end = sp_space_source()->must_copy && refusals;
+	bool may_end = sp_source()->must_copy && refusals;
 	pid_t pid = fork();
 	int code;
 

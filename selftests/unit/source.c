@@ -11,8 +11,11 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "commit.h"
 #include "node.h"
+#include "source.h"
 #include "sys.h"
+#include "window.h"
 #include "kselftest_harness.h"
 
 static size_t left;		/* hpages the stand-in still has */
@@ -47,7 +50,7 @@ static const struct sp_backend *const next[] = { &sp_backend_thp };
 
 FIXTURE(source) {
 	struct sp_node *node;
-	struct sp_space_counts counts;
+	struct sp_commit_counts counts;
 };
 
 FIXTURE_SETUP(source)
@@ -57,8 +60,8 @@ FIXTURE_SETUP(source)
 	scarce.decommit = scarce_decommit;
 	sp_node_init(1, 10000, &(struct sp_limits){ 0 });
 	self->node = sp_node_get(0);
-	ASSERT_EQ(0, sp_space_init(16 * SP_GIB, 0, false));
-	sp_space_set_source(&scarce);
+	ASSERT_EQ(0, sp_window_init(16 * SP_GIB, false));
+	sp_source_set(&scarce);
 	left = 8;
 }
 
@@ -82,7 +85,7 @@ TEST_F(source, exhausted_without_a_next_one_it_is_out_of_memory)
 
 	ASSERT_NE(NULL, chunk);
 	EXPECT_EQ(NULL, huge(self->node, 3));
-	sp_space_counts(&self->counts);
+	sp_commit_counts(&self->counts);
 	EXPECT_EQ(6 * SP_HPAGE, self->counts.committed);
 	EXPECT_TRUE(sp_node_give_large(chunk, chunk->addr));
 	/* What is unused makes room, though it does not adjoin eight free ones. */
@@ -93,13 +96,13 @@ TEST_F(source, exhausted_with_a_next_one_it_goes_on_and_counts)
 {
 	struct sp_chunk *first, *second;
 
-	sp_space_set_fallbacks(next, 1);
+	sp_source_set_fallbacks(next, 1);
 	first = huge(self->node, 6);
 	second = huge(self->node, 10);
 	ASSERT_NE(NULL, first);
 	ASSERT_NE(NULL, second);
 	memset(second->addr, 1, 10 * SP_HPAGE);
-	sp_space_counts(&self->counts);
+	sp_commit_counts(&self->counts);
 	EXPECT_EQ(10, self->counts.fallbacks);
 	EXPECT_EQ(16, self->counts.commits);
 	EXPECT_TRUE(sp_node_give_large(first, first->addr));
@@ -109,7 +112,7 @@ TEST_F(source, exhausted_with_a_next_one_it_goes_on_and_counts)
 	/* The best source is asked first again. */
 	ASSERT_NE(NULL, huge(self->node, 1));
 	EXPECT_EQ(7, left);
-	sp_space_counts(&self->counts);
+	sp_commit_counts(&self->counts);
 	EXPECT_EQ(SP_HPAGE, self->counts.committed);
 	EXPECT_EQ(10, self->counts.fallbacks);
 }
@@ -225,7 +228,7 @@ TEST_F(source, what_a_huge_objects_owner_left_untouched_is_populated)
 	EXPECT_EQ(9, counts.fills);
 	EXPECT_EQ(5 * SP_HPAGE, counts.resident);
 	EXPECT_EQ(5 * SP_HPAGE, counts.unused);
-	sp_space_counts(&self->counts);
+	sp_commit_counts(&self->counts);
 	EXPECT_EQ(49, self->counts.commits);
 }
 
@@ -342,7 +345,7 @@ TEST_F(source, failing_at_every_nth_commit_loses_nothing)
 			chunks[i] = NULL;
 		}
 		sp_node_purge(self->node, 0, SP_PURGE_ALL);
-		sp_space_counts(&self->counts);
+		sp_commit_counts(&self->counts);
 		ASSERT_EQ(0, self->counts.committed);
 		ASSERT_EQ(40, left);
 	}
@@ -355,8 +358,8 @@ TEST(addresses_that_unused_hpages_hold_are_not_missing)
 
 	sp_node_init(1, 10000, &(struct sp_limits){ 0 });
 	node = sp_node_get(0);
-	ASSERT_EQ(0, sp_space_init(16 * SP_HPAGE, 0, false));
-	sp_space_set_source(&sp_backend_thp);
+	ASSERT_EQ(0, sp_window_init(16 * SP_HPAGE, false));
+	sp_source_set(&sp_backend_thp);
 	chunk = huge(node, 10);
 	ASSERT_NE(NULL, chunk);
 	EXPECT_TRUE(sp_node_give_large(chunk, chunk->addr));
@@ -387,11 +390,11 @@ TEST(where_the_kernel_cannot_populate_pages_are_touched)
 	struct sp_extent extent;
 
 	sp_node_init(1, 10000, &(struct sp_limits){ 0 });
-	ASSERT_EQ(0, sp_space_init(16 * SP_HPAGE, 0, false));
-	sp_space_set_source(&sp_backend_thp);
+	ASSERT_EQ(0, sp_window_init(16 * SP_HPAGE, false));
+	sp_source_set(&sp_backend_thp);
 	ASSERT_EQ(0, forget_populate());
-	ASSERT_EQ(0, sp_space_take(&sp_backend_thp, 1, SP_HPAGE, 0, &extent));
-	ASSERT_EQ(0, sp_space_commit(&extent, SP_TOUCH_ALL));
+	ASSERT_EQ(0, sp_window_take(&sp_backend_thp, 1, SP_HPAGE, 0, &extent));
+	ASSERT_EQ(0, sp_commit(&extent, SP_TOUCH_ALL));
 	ASSERT_EQ(0, mincore(extent.addr, SP_HPAGE, resident));
 	for (size_t i = 0; i < ARRAY_SIZE(resident); i++)
 		ASSERT_TRUE(resident[i] & 1);
