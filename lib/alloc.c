@@ -167,24 +167,41 @@ static inline void *short_of_hit(size_t size, size_t align)
 
 	if (!cache)
 		return NULL;
-	if (is_classed(size, align)) {
-		if (sp_secure.on)
-			p = sp_cache_take_secure(cache, class_of(size, align));
-		if (!p)
-			p = sp_cache_refill_own(cache, class_of(size, align));
-	} else if (align <= SP_UNIT) {
+	if (is_classed(size, align))
+		p = sp_cache_refill_own(cache, class_of(size, align));
+	else if (align <= SP_UNIT)
 		p = sp_cache_take_kept(cache, size);
-	}
 	if (p)
 		sp_owner_leave();
 	return p;
 }
 
-static noinline void *alloc_slow(size_t size, const void *caller)
+/* In the operation that hit() began: what a hit is in secure mode; or NULL. */
+static inline void *secure_hit(size_t size)
+{
+	struct sp_cache *cache = atomic_load_explicit(&sp_me.cache, memory_order_relaxed);
+	void *p;
+
+	if (!is_classed(size, SP_ALIGN))
+		return NULL;
+	p = sp_cache_take_secure(cache, class_of(size, SP_ALIGN));
+	if (likely(p))
+		sp_owner_leave();
+	return p;
+}
+
+static noinline void *alloc_short_of_hit(size_t size, const void *caller)
 {
 	void *p = short_of_hit(size, SP_ALIGN);
 
 	return p ? p : alloc_entered(size, SP_ALIGN, caller);
+}
+
+static noinline void *alloc_slow(size_t size, const void *caller)
+{
+	void *p = sp_secure.on ? secure_hit(size) : NULL;
+
+	return p ? p : alloc_short_of_hit(size, caller);
 }
 
 static noinline void *alloc_aligned_slow(size_t size, size_t align, const void *caller)
@@ -292,12 +309,23 @@ static noinline void free_slow(void *ptr)
 	errno = saved;
 }
 
+static noinline void free_secure(struct sp_cache *cache, struct sp_chunk *chunk,
+				 struct sp_object *object)
+{
+	if (likely(sp_cache_free_secure(cache, chunk, object)))
+		sp_owner_leave();
+	else
+		free_slow(object);
+}
+
 /* Not in one of the cache's chunks that is on the hit path. */
 static noinline void free_miss(struct sp_cache *cache, struct sp_chunk *chunk,
 			       struct sp_object *object)
 {
 	if (sp_cache_free_other(cache, chunk, object))
 		sp_owner_leave();
+	else if (sp_secure.on)
+		free_secure(cache, chunk, object);
 	else
 		free_slow(object);
 }

@@ -3,7 +3,6 @@
 #include "fatal.h"
 #include "meta.h"
 #include "reclaim.h"
-#include "secure.h"
 
 #define CHUNK_MAX	(64 * SP_KIB)	/* of small objects; medium ones get more */
 #define MEDIUM_FIRST	(16 * SP_KIB)	/* their chunks become empty often, and begin anew */
@@ -238,16 +237,6 @@ static void *hand_out(struct sp_cache *cache, struct sp_chunk *chunk)
 		return sp_secure_hand_out(chunk, &cache->random);
 	chunk->free = object->next;
 	return object;
-}
-
-void *sp_cache_take_secure(struct sp_cache *cache, unsigned int class)
-{
-	struct sp_chunk *chunk = cache->bin[class].current;
-
-	if (!sp_secure_has_free(chunk))
-		return NULL;
-	chunk->used++;
-	return sp_secure_hand_out(chunk, &cache->random);
 }
 
 void *sp_cache_refill_own(struct sp_cache *cache, unsigned int class)

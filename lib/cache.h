@@ -24,6 +24,7 @@
 #include "keep.h"
 #include "node.h"
 #include "remote.h"
+#include "secure.h"
 #include "size.h"
 
 #define SP_SLOTS	(SP_SMALL_MAX / SP_ALIGN + 1)
@@ -62,7 +63,30 @@ struct sp_cache {
 extern struct sp_cache sp_cache_none;
 
 /* Secure: what elsewhere is a hit.  NULL: it is none. */
-void *sp_cache_take_secure(struct sp_cache *cache, unsigned int class);
+static inline void *sp_cache_take_secure(struct sp_cache *cache, unsigned int class)
+{
+	struct sp_chunk *chunk = cache->bin[class].current;
+
+	if (unlikely(!sp_secure_has_free(chunk)))
+		return NULL;
+	chunk->used++;
+	return sp_secure_hand_out(chunk, &cache->random);
+}
+
+/* Secure: what elsewhere is a hit.  False: it is none. */
+static inline bool sp_cache_free_secure(struct sp_cache *cache, struct sp_chunk *chunk,
+					struct sp_object *object)
+{
+	uintptr_t owner = atomic_load_explicit(&chunk->owner, memory_order_relaxed);
+
+	if (unlikely(owner != ((uintptr_t)cache | SP_CHUNK_SECURE) || chunk->used <= 1))
+		return false;
+	sp_secure_retire(chunk, object, true);
+	sp_secure_put(chunk, object, object, &cache->random);
+	chunk->used--;
+	return true;
+}
+
 /*
  * An object from what the cache has; from the node nothing is taken.  NULL: there is
  * none, or it is time for a slow path, which see.

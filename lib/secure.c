@@ -15,6 +15,7 @@ struct sp_secure sp_secure;
 
 int sp_secure_init(void)
 {
+	uintptr_t base = atomic_load_explicit(&sp_map.base, memory_order_relaxed);
 	size_t marks = sp_round_up(sp_window_size() / SP_ALIGN, SP_HPAGE);
 	uint64_t key[2];
 	char *mark;
@@ -25,13 +26,12 @@ int sp_secure_init(void)
 	mark = sp_sys_reserve(marks + SP_HPAGE, &err);
 	if (!mark)
 		return err;
-	mark = (char *)sp_round_up((uintptr_t)mark, SP_HPAGE);
 	sp_secure = (struct sp_secure){
 		.on = true,
 		.tail = SP_CANARY,
 		.owner = SP_CHUNK_SECURE,
 		.key = { key[0], key[1] | 1 },
-		.mark = (_Atomic uint8_t *)mark,
+		.mark = sp_round_up((uintptr_t)mark, SP_HPAGE) - base / SP_ALIGN,
 	};
 	return 0;
 }
@@ -44,11 +44,11 @@ int sp_secure_extend(size_t from, size_t to)
 {
 	size_t first = sp_round_up(from / SP_ALIGN, SP_HPAGE);
 	size_t last = sp_round_up(to / SP_ALIGN, SP_HPAGE);
-	char *at;
+	uintptr_t base = atomic_load_explicit(&sp_map.base, memory_order_relaxed);
+	char *at = (char *)(sp_secure.mark + base / SP_ALIGN + first);
 
 	if (!sp_secure.on || first == last)
 		return 0;
-	at = (char *)sp_secure.mark + first;
 	if (first)
 		sp_sys_advise(at, last - first, MADV_HUGEPAGE);
 	return sp_sys_protect_rw(at, last - first);

@@ -39,7 +39,7 @@ extern struct sp_secure {
 	uint32_t tail;			/* bytes of an object that are ours: SP_CANARY */
 	uintptr_t owner;		/* SP_CHUNK_SECURE, for owner words */
 	uint64_t key[2];
-	_Atomic uint8_t *mark;		/* of the window's first byte */
+	uintptr_t mark;			/* where that of address 0 would be */
 } sp_secure;
 
 /* 0 or -errno.  The window is there, and nothing in it was taken yet. */
@@ -75,9 +75,7 @@ enum { SP_MARK_NONE, SP_MARK_FRESH, SP_MARK_LIVE, SP_MARK_FREED };
 
 static inline _Atomic uint8_t *sp_secure_mark(const void *object)
 {
-	uintptr_t base = atomic_load_explicit(&sp_map.base, memory_order_relaxed);
-
-	return &sp_secure.mark[((uintptr_t)object - base) / SP_ALIGN];
+	return (_Atomic uint8_t *)(sp_secure.mark + (uintptr_t)object / SP_ALIGN);
 }
 
 static inline uint8_t sp_secure_is(const void *object)

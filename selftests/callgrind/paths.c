@@ -96,6 +96,24 @@ static void replaced(size_t count)
 	}
 }
 
+/* It is read at the first allocation, which is none of main()'s. */
+static void secure(void)
+{
+	setenv("SLABPOOL_CONF", "secure:true", 1);
+}
+
+static void pairs_secure(size_t count)
+{
+	secure();
+	pairs(count, 64);
+}
+
+static void replaced_secure(size_t count)
+{
+	secure();
+	replaced(count);
+}
+
 /* One thread allocates, another frees, in turns of many: the whole way back too. */
 static pthread_barrier_t turn;
 static void *handed[HELD];
@@ -177,6 +195,8 @@ static const struct path {
 	{ "run",	pairs_run,	20000,	"calls",	400,	"malloc + free, 100 KiB" },
 	{ "hpages",	pairs_hpages,	2000,	"calls",	2300,	"malloc + free, 8 MiB" },
 	{ "threads",	threads_with,	50,	"threads0",	5000,	"a thread's first malloc + free, and its end" },
+	{ "secure",	pairs_secure,	20000,	"calls",	240,	"malloc + free, 64 bytes, secure" },
+	{ "secured",	replaced_secure,	50000,	NULL,		270,	"replace one of 10,000, 64 bytes, secure" },
 };
 
 static const struct path *path_of(const char *name)
@@ -242,6 +262,8 @@ PATH(remote);
 PATH(run);
 PATH(hpages);
 PATH(threads);
+PATH(secure);
+PATH(secured);
 
 TEST_F(path, takes_no_more_instructions_than_promised)
 {
