@@ -166,10 +166,10 @@ static uint64_t drop_in_flight(const struct sp_extent *run)
 	uint64_t live = run->size;
 
 	for (size_t at = 0; at < run->size; at += SP_HPAGE) {
-		const struct sp_hpage *hpage = sp_window_hpage(run->addr + at);
-		struct sp_extent extent = sp_window_extent(hpage, 1, run->node);
+		/* The descriptor may not know its address yet. */
+		struct sp_extent extent = { run->addr + at, SP_HPAGE, run->byte + at, run->node };
 
-		if (hpage->state != SP_HPAGE_FREE)
+		if (sp_window_hpage(extent.addr)->state != SP_HPAGE_FREE)
 			continue;
 		sp_unshare_forget(&extent);
 		live -= SP_HPAGE;
