@@ -29,7 +29,7 @@ enum sp_touch {
 	SP_TOUCH_ALL,	/* resident when commit returns: no fault follows */
 	SP_TOUCH_LAZY,	/* the source may leave the first touch to the caller */
 	SP_TOUCH_SMALL,	/* likewise, and base pages are wanted where the source
-			 * can: the first hpage of a process that may stay small */
+			 * can: the first hpages of a process that may stay small */
 };
 
 struct sp_backend {
@@ -37,6 +37,8 @@ struct sp_backend {
 
 	/* See whether the source is there.  0, or -errno and a reason in @why. */
 	int (*open)(struct sp_text *why);
+	/* Add to @why what is less than it could be; NULL: never anything. */
+	void (*note)(struct sp_text *why);
 	/* Add to @why what the user can do after commit failed with @err. */
 	void (*explain)(struct sp_text *why, int node, int err);
 

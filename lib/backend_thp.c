@@ -18,8 +18,13 @@
 
 #define THP_ENABLED	"/sys/kernel/mm/transparent_hugepage/enabled"
 
-/* Not an error: base pages are memory too.  But say it. */
 static int thp_open(struct sp_text *why)
+{
+	(void)why;
+	return 0;	/* where huge pages are off, base pages are memory too */
+}
+
+static void note(struct sp_text *why)
 {
 	char text[64] = "";
 	int fd = sp_sys_open(THP_ENABLED, O_RDONLY);
@@ -34,7 +39,6 @@ static int thp_open(struct sp_text *why)
 	else if (sp_sys_thp_disabled())
 		sp_text_add(why, "thp: this process asked for no huge pages "
 				 "(PR_SET_THP_DISABLE): base pages only");
-	return 0;
 }
 
 static void explain(struct sp_text *why, int node, int err)
@@ -61,7 +65,7 @@ static void decommit(const struct sp_extent *extents, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		sp_anon_drop(extents[i].addr, extents[i].size);
-		/* A small first hpage comes back as a huge one. */
+		/* A small one comes back as a huge one. */
 		sp_sys_advise(extents[i].addr, extents[i].size, MADV_HUGEPAGE);
 	}
 }
@@ -115,6 +119,7 @@ static void region_unmap(const struct slabpool_region_info *info)
 const struct sp_backend sp_backend_thp = {
 	.name = "thp",
 	.open = thp_open,
+	.note = note,
 	.explain = explain,
 	.reserve = reserve,
 	.commit = commit,

@@ -38,6 +38,8 @@ static _Atomic int state;
 static int result;		/* these two are written once, before state */
 static char message[512];
 
+static bool noted;		/* the source's note is in message; sp_init_lock */
+
 static const struct sp_backend *const sources[] = {
 	[SP_BACKEND_DEVICE] = &sp_backend_device,
 	[SP_BACKEND_HUGETLB] = &sp_backend_hugetlb,
@@ -50,8 +52,11 @@ static uint64_t read_nodes(void)
 	char text[256] = "";
 	const char *s = text;
 	uint64_t nodes = 0;
-	int fd = sp_sys_open("/sys/devices/system/node/has_memory", O_RDONLY);
+	int fd;
 
+	if (sp_sys_find_one_node())
+		return 1;
+	fd = sp_sys_open("/sys/devices/system/node/has_memory", O_RDONLY);
 	if (fd >= 0) {
 		sp_sys_read(fd, text, sizeof(text) - 1);
 		sp_sys_close(fd);
@@ -123,11 +128,32 @@ static int choose_source(struct sp_text *why)
 	return err;
 }
 
+/*
+ * When the message is asked for, not before: a file is read for it, and most processes
+ * never ask.  Nobody has seen the message yet.
+ */
+static void complete_message(void)
+{
+	struct sp_text why = SP_TEXT(message);
+	size_t before = strlen(message);
+
+	if (noted || result || !sp_source()->note)
+		return;
+	noted = true;
+	why.len = before;
+	if (before)
+		sp_text_add(&why, "; ");
+	sp_source()->note(&why);
+	if (before && why.len == before + 2)
+		why.buf[why.len = before] = '\0';
+}
+
 static void say_source(void)
 {
 	char buf[700];
 	struct sp_text text = SP_TEXT(buf);
 
+	complete_message();
 	sp_text_add(&text, "slabpool: source ");
 	sp_text_add(&text, sp_source()->name);
 	if (message[0]) {
@@ -242,5 +268,8 @@ int slabpool_init(void)
 const char *slabpool_init_error(void)
 {
 	sp_init();
+	sp_lock(&sp_init_lock);
+	complete_message();
+	sp_unlock(&sp_init_lock);
 	return message;
 }

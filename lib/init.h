@@ -6,13 +6,6 @@
 #include "conf.h"
 #include "lock.h"
 
-/* In the malloc replacement errors are handled as a program's malloc must. */
-#ifdef SP_PRELOAD
-#define SP_IS_PRELOAD	true
-#else
-#define SP_IS_PRELOAD	false
-#endif
-
 extern struct sp_conf sp_conf;
 
 /* For fork. */

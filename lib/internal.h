@@ -38,6 +38,13 @@
 _Static_assert(sizeof(uintptr_t) == sizeof(_Atomic uintptr_t), "an atomic word is a word");
 #endif
 
+/* The malloc replacement: for programs that know nothing of this library. */
+#ifdef SP_PRELOAD
+#define SP_IS_PRELOAD	true
+#else
+#define SP_IS_PRELOAD	false
+#endif
+
 #define SP_CACHE_LINE	64
 
 /* An hpage, and the unit in which it is divided into chunks. */

@@ -106,11 +106,26 @@ int sp_sys_populate(void *addr, size_t size)
 	return 0;
 }
 
+static bool one_node;
+
+/* The kernel takes no mask that is too short for all nodes there may ever be. */
+bool sp_sys_find_one_node(void)
+{
+	unsigned long mask = 0;
+	int saved = errno;
+
+	one_node = result(syscall(SYS_get_mempolicy, NULL, &mask, 1, NULL,
+				  MPOL_F_MEMS_ALLOWED), saved) == 0;
+	return one_node;
+}
+
 int sp_sys_bind(void *addr, size_t size, int node, bool strict)
 {
 	unsigned long mask[SP_MAX_NODES / (8 * sizeof(long)) + 1] = { 0 };
 	int saved = errno;
 
+	if (one_node)
+		return 0;
 	mask[(size_t)node / (8 * sizeof(long))] |= 1ul << ((size_t)node % (8 * sizeof(long)));
 	return (int)result(syscall(SYS_mbind, addr, size,
 				   strict ? MPOL_BIND : MPOL_PREFERRED, mask,

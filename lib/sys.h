@@ -21,6 +21,11 @@ int sp_sys_move(void *from, void *to, size_t size);
 int sp_sys_advise(void *addr, size_t size, int advice);
 /* Anonymous memory that others may write to meanwhile: no fault follows. */
 int sp_sys_populate(void *addr, size_t size);
+/*
+ * Has this machine one node, whatever is plugged in?  By one system call, where it can be
+ * seen thus; sp_sys_bind() knows it from then on, and does nothing.
+ */
+bool sp_sys_find_one_node(void);
 /* New pages of the range come from @node; not strict: or from another one. */
 int sp_sys_bind(void *addr, size_t size, int node, bool strict);
 
