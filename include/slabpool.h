@@ -220,7 +220,7 @@ SLABPOOL_API int slabpool_region_query(const void *addr,
  * @decommits: hpages given back so far
  * @fallbacks: of @commits, hpages that the source in use could not supply and
  *	the next one did (backend:auto only)
- * @base_pages: bytes now on base pages, small first hpage included; measured
+ * @base_pages: bytes now on base pages, the first hpages included; measured
  *	for the anonymous sources, reported by the kernel's counter on the device
  * @failures: allocations that returned NULL
  * @caches: thread caches made so far; they are used again

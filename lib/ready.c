@@ -20,6 +20,13 @@ struct sp_lock sp_purge_lock = SP_LOCK_INIT(SP_RANK_PURGE);
 static struct sp_limits limits;		/* set by sp_ready_init(), then read only */
 static _Atomic uint64_t presses;	/* relaxed: a statistic */
 
+/* Hpages of base pages that nobody populated; guarded by sp_purge_lock. */
+static struct {
+	struct sp_node *node;
+	struct sp_hpage *hpage;
+} small[SP_KINDS];
+static _Atomic unsigned int nsmall;	/* read without it: relaxed, looked at again */
+
 void sp_ready_init(const struct sp_limits *bounds)
 {
 	limits = *bounds;
@@ -260,15 +267,68 @@ static int grow(struct sp_node *node, enum sp_touch touch, bool modest,
 	return 0;
 }
 
-int sp_node_first_hpage(struct sp_node *node)
+/* An hpage that is not populated, for it may never be needed all. */
+static int grow_small(struct sp_node *node, struct sp_hpage **grown)
 {
-	struct sp_hpage *hpage;
-	int err = grow(node, SP_TOUCH_SMALL, false, &hpage);
+	unsigned int n;
+	int err = grow(node, SP_TOUCH_SMALL, false, grown);
 
 	if (err)
 		return err;
-	/* Not populated, and that is meant: a process may never need it all. */
-	hpage->resident = true;
+	(*grown)->resident = true;
+	sp_lock(&sp_purge_lock);
+	n = atomic_load_explicit(&nsmall, memory_order_relaxed);
+	if (n < ARRAY_SIZE(small)) {
+		small[n].node = node;
+		small[n].hpage = *grown;
+		atomic_store_explicit(&nsmall, n + 1, memory_order_relaxed);
+	}
+	sp_unlock(&sp_purge_lock);
+	return 0;
+}
+
+static bool stays_small(void)
+{
+	return sp_committed() < SP_KINDS * SP_HPAGE;
+}
+
+/*
+ * If the process has not stayed small: what it did not touch of the first hpages is
+ * touched now, or it would be one day, in the middle of steady use.  One at a time.
+ */
+static void populate_small(void)
+{
+	struct sp_node *node;
+	struct sp_hpage *hpage;
+	unsigned int n;
+	bool used;
+
+	if (!atomic_load_explicit(&nsmall, memory_order_relaxed) || stays_small())
+		return;
+	sp_lock(&sp_purge_lock);
+	n = atomic_load_explicit(&nsmall, memory_order_relaxed);
+	if (n && sp_calls_begin()) {
+		atomic_store_explicit(&nsmall, --n, memory_order_relaxed);
+		node = small[n].node;
+		hpage = small[n].hpage;
+		sp_lock(&node->lock);
+		used = hpage->state != SP_HPAGE_FREE;
+		sp_unlock(&node->lock);
+		/* Who would give it back meanwhile waits for the lock. */
+		if (used)
+			sp_sys_populate(hpage->addr, SP_HPAGE);
+		sp_calls_end();
+	}
+	sp_unlock(&sp_purge_lock);
+}
+
+int sp_node_first_hpage(struct sp_node *node)
+{
+	struct sp_hpage *hpage;
+	int err = grow_small(node, &hpage);
+
+	if (err)
+		return err;
 	sp_lock(&node->lock);
 	sp_ready_add(node, hpage, sp_sys_now_ns());
 	sp_unlock(&node->lock);
@@ -307,8 +367,19 @@ struct sp_hpage *sp_ready_obtain(struct sp_node *node)
 	sp_stock_miss(&node->stock);
 	sp_unlock(&node->lock);
 	sp_reclaim_hurry();
-	if (!hpage || !make_resident(node, hpage))
-		err = grow(node, SP_TOUCH_ALL, false, &hpage);
+	if (hpage && make_resident(node, hpage))
+		goto out;
+	/*
+	 * Of all programs that are started under preload most are shells, compilers and the
+	 * like: to clear an hpage for each kind of objects would take longer than they live.
+	 */
+	if (SP_IS_PRELOAD && stays_small()) {
+		err = grow_small(node, &hpage);
+		goto out;
+	}
+	populate_small();
+	err = grow(node, SP_TOUCH_ALL, false, &hpage);
+out:
 	sp_lock(&node->lock);
 	return err ? NULL : hpage;
 }
@@ -389,6 +460,7 @@ uint64_t sp_node_fill_stock(struct sp_node *node, uint64_t now)
 	}
 	next = stock->next_ns;
 	sp_unlock(&node->lock);
+	populate_small();
 	if (missing)
 		sp_ready_populate_meta(target);
 	while (missing-- && !err) {
