@@ -182,7 +182,8 @@ static inline void *secure_hit(size_t size)
 	struct sp_cache *cache = atomic_load_explicit(&sp_me.cache, memory_order_relaxed);
 	void *p;
 
-	if (!is_classed(size, SP_ALIGN))
+	/* Who has a cache has seen what the first call set up. */
+	if (cache == &sp_cache_none || !sp_secure.on || !is_classed(size, SP_ALIGN))
 		return NULL;
 	p = sp_cache_take_secure(cache, class_of(size, SP_ALIGN));
 	if (likely(p))
@@ -199,7 +200,7 @@ static noinline void *alloc_short_of_hit(size_t size, const void *caller)
 
 static noinline void *alloc_slow(size_t size, const void *caller)
 {
-	void *p = sp_secure.on ? secure_hit(size) : NULL;
+	void *p = secure_hit(size);
 
 	return p ? p : alloc_short_of_hit(size, caller);
 }
