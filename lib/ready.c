@@ -303,7 +303,9 @@ static void populate_small(void)
 	unsigned int n;
 	bool used;
 
-	if (!atomic_load_explicit(&nsmall, memory_order_relaxed) || stays_small())
+	/* Locked down, all of them is touched. */
+	if (!atomic_load_explicit(&nsmall, memory_order_relaxed) || stays_small() ||
+	    sp_calls_forbidden())
 		return;
 	sp_lock(&sp_purge_lock);
 	n = atomic_load_explicit(&nsmall, memory_order_relaxed);
@@ -312,9 +314,12 @@ static void populate_small(void)
 		node = small[n].node;
 		hpage = small[n].hpage;
 		sp_lock(&node->lock);
-		used = hpage->state != SP_HPAGE_FREE;
+		used = hpage->state == SP_HPAGE_READY || hpage->state == SP_HPAGE_RUNS;
 		sp_unlock(&node->lock);
-		/* Who would give it back meanwhile waits for the lock. */
+		/*
+		 * Who would give it back meanwhile waits for the lock.  Only as a part of a
+		 * huge object it may go before it is touched, and reads zero all the same.
+		 */
 		if (used)
 			sp_sys_populate(hpage->addr, SP_HPAGE);
 		sp_calls_end();
