@@ -372,6 +372,22 @@ static void trim_gives_back(void)
 	check(resident_kb() < before + 8 * 1024);
 }
 
+/* An object of each kind is not an hpage of each kind. */
+static void small_process_stays_small(void)
+{
+	static const size_t sizes[] = { 100, 5000, 50000 };
+	long before = resident_kb();
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		char *p = malloc(sizes[i]);
+
+		check(p);
+		memset(p, 1, sizes[i]);
+		hide(p);
+	}
+	check(resident_kb() < before + 512);
+}
+
 /* ---- threads and their ends --------------------------------------------- */
 
 static pthread_key_t keys[8];
@@ -631,6 +647,7 @@ static const struct t_case cases[] = {
 	CASE(sized_free_after_realloc),
 	CASE(introspection),
 	CASE(trim_gives_back, .flags = T_THP),	/* resident: not said of the others */
+	CASE(small_process_stays_small, .flags = T_THP),
 	CASE(malloc_in_late_key_destructors),
 	CASE(malloc_in_tls_destructors),
 	CASE(thread_exit_frees),

@@ -62,33 +62,11 @@ static void no_system_call_of(size_t most)
 static void small_without_system_call(void) { no_system_call_of(1024); }
 static void medium_without_system_call(void) { no_system_call_of(32000); }
 
-/* A process that has ever grown: its first hpages, which are of base pages, are touched. */
-static void grow_once(void)
-{
-	static const size_t sizes[] = { 1024, 4096, 65536 };
-
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		size_t n = 4 * T_MIB / sizes[i];
-		char **p = malloc(n * sizeof(*p));
-
-		check(p);
-		for (size_t k = 0; k < n; k++) {
-			p[k] = calloc(1, sizes[i]);
-			check(p[k]);
-			memset(p[k], 1, sizes[i]);
-		}
-		for (size_t k = 0; k < n; k++)
-			free(p[k]);
-		free(p);
-	}
-}
-
 static void no_fault_of(size_t most)
 {
 	struct rusage before, after;
 	uint64_t seed = 6;
 
-	grow_once();
 	/* A little more than it will need: the first hpage is touched as it is used. */
 	mix(&seed, most * 2, 300000);
 	mix(&seed, most, 300000);
